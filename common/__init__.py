@@ -1,0 +1,1 @@
+"""The contract that both sides sign: the study, the messages, the statistics, the errors."""
