@@ -1,0 +1,1 @@
+"""Everything that touches patients. Runs at a hospital."""

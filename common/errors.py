@@ -88,6 +88,13 @@ class RunError(MyoFedError):
     public = "The run cannot go on."
 
 
+class Interrupted(RunError):
+    """Somebody asked the run to stop. Nothing is wrong; it can go on later."""
+
+    code = "interrupted"
+    public = "The run was stopped."
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong with one case or column of a cohort.

@@ -1,0 +1,1 @@
+"""Everything that touches only sums. Runs at the coordinator."""

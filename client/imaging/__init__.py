@@ -1,0 +1,1 @@
+"""Images in, numbers out: reading, preprocessing, radiomics and the cache. Knows no cohort."""

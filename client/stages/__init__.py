@@ -1,0 +1,1 @@
+"""What a site computes at each stage: one file a stage, each with `answer(question, context)`."""

@@ -1,0 +1,188 @@
+"""A site's slices as the stages see them: one row a slice, patients numbered, folds drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from client.cohort.folds import draw_folds
+from client.cohort.patients import Case, Patient
+from client.cohort.site_folder import SiteFolder
+from client.imaging import cache
+from client.imaging import extract as imaging
+from client.imaging.recipes import preprocessing_of, radiomics_of
+from common.errors import CohortError, Fault
+from common.study import Study
+
+
+@dataclass(frozen=True, eq=False)
+class SiteRows:
+    """Everything a site knows of its n slices and its P patients, in the order of patient ids.
+
+    Attributes
+    ----------
+    patient_ids : P texts, which never leave the site
+    patient_labels : (P,) 0/1
+    folds : (P,) the fold in which a patient validates; -1 at an external site or for none
+    patient : (n,) the patient of each slice, as a number
+    labels : (n,) 0/1 of each slice
+    features : (n, 939) radiomics
+    images, masks : (n, crop, crop) float32
+    batch : n names of ComBat batches
+    covariates : the study's covariates, n values each; blank where missing
+    """
+
+    site: str
+    patient_ids: tuple[str, ...]
+    patient_labels: npt.NDArray[np.int64]
+    folds: npt.NDArray[np.int64]
+    patient: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    features: npt.NDArray[np.float64]
+    images: npt.NDArray[np.float32]
+    masks: npt.NDArray[np.float32]
+    batch: tuple[str, ...]
+    covariates: dict[str, list[str]]
+
+    def validates(self, fold: int) -> npt.NDArray[np.bool_]:
+        """Say which slices belong to the fold's validation patients (n,)."""
+        return np.asarray(self.folds[self.patient] == fold)
+
+    def trains(self, fold: int) -> npt.NDArray[np.bool_]:
+        """Say which slices belong to the fold's training patients (n,)."""
+        return ~self.validates(fold)
+
+
+def cases_of(site: SiteFolder, patients: Sequence[Patient], study: Study) -> list[imaging.Case]:
+    """List what has to be measured: every case of the study's phases."""
+    return [
+        imaging.Case(
+            case_id=f"{patient.patient_id}/{case.phase}",
+            image=case.image,
+            mask=case.mask,
+            frame=case.frame,
+            myocardium=site.myocardium,
+            slices=tuple(sorted(case.slice_labels)) or None,
+        )
+        for patient, case in _cases(patients, study)
+    ]
+
+
+def load_rows(
+    site: SiteFolder,
+    study: Study,
+    *,
+    external: bool,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SiteRows:
+    """Measure a site's cases, or take them from its cache, and lay their slices out as rows.
+
+    Raises
+    ------
+    CohortError
+        A case cannot be used (all are listed), or no patient is left.
+    """
+    patients = sorted(site.patients(), key=lambda patient: patient.patient_id)
+    return lay_out(site, patients, study, external=external, workers=workers, progress=progress)
+
+
+def lay_out(
+    site: SiteFolder,
+    patients: Sequence[Patient],
+    study: Study,
+    *,
+    external: bool,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SiteRows:
+    """As `load_rows`, for patients already gathered."""
+    pairs = _cases(patients, study)
+    measured = imaging.extract_cases(
+        cases_of(site, patients, study),
+        preprocessing_of(study.preprocessing),
+        radiomics_of(study.radiomics),
+        site.cache,
+        workers=workers,
+        progress=progress,
+    )
+    _refuse_faults([result.fault for result in measured if result.fault is not None])
+    if not measured:
+        phases = ", ".join(study.cohort.phases)
+        raise CohortError(
+            f"Site {site.name} has no case of the study's phases ({phases}).",
+            "Correct the column phase, or the study's cohort.phases.",
+        )
+    number = {patient.patient_id: index for index, patient in enumerate(patients)}
+    owners, labels, features, images, masks = [], [], [], [], []
+    for (patient, case), result in zip(pairs, measured, strict=True):
+        chosen = _chosen(len(result.slices), study)
+        entry = cache.read_entry(result.entry) if result.entry else None
+        assert entry is not None  # a result without a fault has an entry
+        owners += [number[patient.patient_id]] * len(chosen)
+        labels += [case.slice_labels.get(result.slices[i], patient.label) for i in chosen]
+        features.append(result.features[chosen])
+        images.append(entry.images[chosen])
+        masks.append(entry.masks[chosen].astype(np.float32))
+    owner = np.array(owners, dtype=np.int64)
+    patient_labels = np.array([patient.label for patient in patients], dtype=np.int64)
+    folds = (
+        np.full(len(patients), -1, dtype=np.int64)
+        if external
+        else draw_folds(patient_labels, study, site.name)
+    )
+    return SiteRows(
+        site=site.name,
+        patient_ids=tuple(patient.patient_id for patient in patients),
+        patient_labels=patient_labels,
+        folds=folds,
+        patient=owner,
+        labels=np.array(labels, dtype=np.int64),
+        features=np.concatenate(features),
+        images=np.concatenate(images).astype(np.float32),
+        masks=np.concatenate(masks),
+        batch=tuple(_batch(site.name, patients[index], study) for index in owner),
+        covariates={
+            covariate.name: [patients[index].covariates.get(covariate.name, "") for index in owner]
+            for covariate in study.harmonization.covariates
+        },
+    )
+
+
+def _cases(patients: Sequence[Patient], study: Study) -> list[tuple[Patient, Case]]:
+    phases = study.cohort.phases
+    return [
+        (patient, case) for patient in patients for case in patient.cases if case.phase in phases
+    ]
+
+
+def _chosen(count: int, study: Study) -> list[int]:
+    """Of `count` slices in the order of z: all, or the middle half (at least one)."""
+    if study.cohort.slices == "all":
+        return list(range(count))
+    edge = count // 4
+    return list(range(edge, max(count - edge, edge + 1)))
+
+
+def _batch(site: str, patient: Patient, study: Study) -> str:
+    if study.harmonization.batch == "site":
+        return site
+    scanner = patient.covariates.get("scanner", "")
+    if not scanner:
+        raise CohortError(
+            f"Patient {patient.patient_id} has no scanner, and the study harmonises by scanner.",
+            "Fill the column scanner for every patient, or set harmonization.batch to 'site'.",
+        )
+    return f"{site}/{scanner}"
+
+
+def _refuse_faults(faults: Sequence[Fault]) -> None:
+    if faults:
+        raise CohortError(
+            "\n".join(str(fault) for fault in faults),
+            f"{len(faults)} case(s) cannot be used: correct or remove them, then run "
+            "'myofed site check'.",
+        )

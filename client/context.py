@@ -1,0 +1,75 @@
+"""What a stage at a site works with: the study, its rows, and what it remembers between questions.
+
+What must outlive a message lies on the site's own disk, so that a worker that restarts goes on.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from client.cohort.rows import SiteRows, load_rows
+from client.cohort.site_folder import SiteFolder
+from common.errors import RunError
+from common.messages import Arrays
+from common.study import Study
+
+
+@dataclass(frozen=True)
+class RunMemory:
+    """Arrays that a site keeps during one run, in its own folder."""
+
+    folder: Path
+
+    def save(self, name: str, arrays: Arrays) -> None:
+        """Keep `arrays` under `name`, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
+            part = Path(file.name)
+        save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, part)
+        part.replace(self.folder / f"{name}.safetensors")
+
+    def load(self, name: str) -> Arrays:
+        """Read back what was kept.
+
+        Raises
+        ------
+        RunError
+            There is nothing of that name: the coordinator asked out of turn.
+        """
+        path = self.folder / f"{name}.safetensors"
+        if not path.exists():
+            raise RunError(
+                f"Nothing is kept under '{name}' in this run.",
+                "The coordinator must ask the stages in their order.",
+            )
+        return dict(load_file(path))
+
+
+@dataclass(frozen=True)
+class SiteContext:
+    """One site in one run of one study."""
+
+    site: SiteFolder
+    study: Study
+    run: str
+
+    @property
+    def external(self) -> bool:
+        """Whether the study's roster calls this site external."""
+        return self.site.name in self.study.external_sites
+
+    @cached_property
+    def rows(self) -> SiteRows:
+        """The site's slices; read once."""
+        return load_rows(self.site, self.study, external=self.external, workers=1)
+
+    @property
+    def memory(self) -> RunMemory:
+        """What the site keeps of this run."""
+        return RunMemory(self.site.path / "runs" / self.run)

@@ -1,0 +1,208 @@
+"""Measure many cases on all cores, from the cache where they have been measured before.
+
+Each case is kept the moment that it is done: an interrupted run goes on where it stopped. A case
+that cannot be used becomes a `Fault` and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from client.imaging import cache
+from client.imaging.measure import measure
+from client.imaging.names import all_names
+from client.imaging.preprocess import Preprocessing, channels
+from client.imaging.radiomics import RadiomicsRecipe, extractor
+from common.errors import Fault, ImageError
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One heart at one moment. `slices`: which to use; None for all with enough myocardium."""
+
+    case_id: str
+    image: Path
+    mask: Path
+    frame: int | None = None
+    myocardium: int = 2
+    slices: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CaseFeatures:
+    """What was measured on a case of n slices, or the `fault` that kept it from being measured.
+
+    `slices`: indices z; `features` (n, 939) float64; `areas_mm2` (n,); `notes`: what was mended;
+    `entry`: the cache file that `cnn_tensors` reads; `cached`: it was there before this run.
+    """
+
+    case_id: str
+    slices: tuple[int, ...]
+    features: npt.NDArray[np.float64]
+    areas_mm2: npt.NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+    entry: Path | None = None
+    cached: bool = False
+    fault: Fault | None = None
+
+
+def extract_cases(
+    cases: Sequence[Case],
+    preprocessing: Preprocessing,
+    recipe: RadiomicsRecipe,
+    cache_dir: Path,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[CaseFeatures]:
+    """Measure every case; the answers come in the order of `cases`.
+
+    `workers`: processes, all cores by default; 1 stays in this process. `progress(done, total)` is
+    called as cases finish. Raises nothing for a bad case: see `CaseFeatures.fault`.
+    """
+    found: dict[int, CaseFeatures] = {}
+
+    def done(index: int, result: CaseFeatures) -> None:
+        found[index] = result
+        if progress is not None:
+            progress(len(found), len(cases))
+
+    waiting: list[int] = []
+    for index, case in enumerate(cases):
+        hit = _from_cache(case, preprocessing, recipe, cache_dir)
+        if hit is None:
+            waiting.append(index)
+        else:
+            done(index, hit)
+    waiting.sort(key=lambda i: -_bytes(cases[i].image))  # the longest first: none is left for last
+    count = min(workers or available_cores(), len(waiting))
+    if count <= 1:
+        for index in waiting:
+            done(index, _extract(cases[index], preprocessing, recipe, cache_dir))
+    else:
+        _in_processes(cases, waiting, preprocessing, recipe, cache_dir, count, done)
+    return [found[index] for index in range(len(cases))]
+
+
+def cnn_tensors(result: CaseFeatures) -> npt.NDArray[np.float32]:
+    """Read the network's input of a case: (n, 3, crop, crop) float32, image, mask, image x mask.
+
+    Raises `ImageError` for a case with a fault, and where its cache entry has gone or is damaged.
+    """
+    if result.entry is None:
+        raise ImageError(f"case {result.case_id} was not measured.", "See its fault.")
+    entry = cache.load(result.entry.parent, result.entry.stem)
+    if entry is None:
+        raise ImageError(
+            f"the cache entry of case {result.case_id} has gone or is damaged.",
+            "Run the extraction again: it measures this case anew.",
+        )
+    return channels(entry.images, entry.masks)
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use (containers are often given fewer)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _in_processes(
+    cases: Sequence[Case],
+    waiting: Sequence[int],
+    preprocessing: Preprocessing,
+    recipe: RadiomicsRecipe,
+    cache_dir: Path,
+    count: int,
+    done: Callable[[int, CaseFeatures], None],
+) -> None:
+    """Hand cases to fresh processes: `spawn`, as this one may hold threads, sockets and a GPU."""
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _start_worker, (recipe,))
+    try:
+        futures: dict[Future[CaseFeatures], int] = {
+            pool.submit(_extract, cases[i], preprocessing, recipe, cache_dir): i for i in waiting
+        }
+        for future in as_completed(futures):
+            index = futures[future]
+            try:
+                done(index, future.result())
+            except BrokenProcessPool:
+                what = "a process of the extraction was ended from outside, often for memory"
+                fix = "Run it again with fewer workers; cases already measured are kept."
+                done(index, _faulty(cases[index], "extraction-failed", what, fix))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(recipe: RadiomicsRecipe) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this one
+    extractor(recipe)
+
+
+def _extract(
+    case: Case, preprocessing: Preprocessing, recipe: RadiomicsRecipe, cache_dir: Path
+) -> CaseFeatures:
+    try:
+        entry = measure(
+            case.image, case.mask, case.frame, case.myocardium, case.slices, preprocessing, recipe
+        )
+        path = cache.save(cache_dir, _key(case, preprocessing, recipe), entry)
+        return _result(case, entry, path, cached=False)
+    except ImageError as error:
+        return _faulty(case, error.code, error.what, error.fix)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        return _faulty(case, "extraction-failed", what, "Report this line, never the image.")
+
+
+def _from_cache(
+    case: Case, preprocessing: Preprocessing, recipe: RadiomicsRecipe, cache_dir: Path
+) -> CaseFeatures | None:
+    try:
+        key = _key(case, preprocessing, recipe)
+    except OSError:
+        return None
+    entry = cache.load(cache_dir, key)
+    if entry is None:
+        return None
+    return _result(case, entry, cache.entry_path(cache_dir, key), cached=True)
+
+
+def _key(case: Case, preprocessing: Preprocessing, recipe: RadiomicsRecipe) -> str:
+    return cache.case_key(
+        case.image,
+        case.mask,
+        case.frame,
+        case.myocardium,
+        case.slices,
+        preprocessing,
+        recipe,
+    )
+
+
+def _result(case: Case, entry: cache.Entry, path: Path, *, cached: bool) -> CaseFeatures:
+    slices = tuple(int(z) for z in entry.slices)
+    return CaseFeatures(
+        case.case_id, slices, entry.features, entry.areas_mm2, entry.notes, path, cached
+    )
+
+
+def _faulty(case: Case, code: str, what: str, fix: str) -> CaseFeatures:
+    where = f"case {case.case_id}, {case.image.name}"
+    fault = Fault(code, where, what.rstrip("."), fix)
+    return CaseFeatures(case.case_id, (), np.empty((0, len(all_names()))), np.empty(0), fault=fault)
+
+
+def _bytes(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

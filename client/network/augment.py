@@ -1,0 +1,62 @@
+"""Augmentation on the batch: flips, rotation, zoom and shear, the mask moving with the image.
+
+Ranges of Fahmy et al. 2022: flips, rotation to 30 degrees either way, zoom and shear to 20 %. The
+third channel is the product of the first two, so it is made after the move, not moved.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+ROTATION_DEGREES = 30.0
+ZOOM = 0.2
+SHEAR = 0.2
+
+
+def augment(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+    """Move each slice of a batch by its own random affine map.
+
+    Parameters
+    ----------
+    images, masks
+        (n, crop, crop) float32; masks hold 0 and 1.
+    generator
+        Source of all randomness.
+
+    Returns
+    -------
+    Tensor
+        (n, 3, crop, crop): image, mask, image times mask.
+    """
+    count = images.shape[0]
+    maps = _random_maps(count, generator)
+    pair = torch.stack((images, masks), dim=1)
+    grid = functional.affine_grid(maps, list(pair.shape), align_corners=False)
+    moved = functional.grid_sample(pair, grid, mode="bilinear", align_corners=False)
+    return channels(moved[:, 0], (moved[:, 1] > 0.5).to(images.dtype))
+
+
+def channels(images: Tensor, masks: Tensor) -> Tensor:
+    """Stack image, mask and image times mask: (n, 3, crop, crop)."""
+    return torch.stack((images, masks, images * masks), dim=1)
+
+
+def _random_maps(count: int, generator: torch.Generator) -> Tensor:
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, generator=generator)
+
+    angle = uniform(-ROTATION_DEGREES, ROTATION_DEGREES) * (math.pi / 180.0)
+    zoom = uniform(1.0 - ZOOM, 1.0 + ZOOM)
+    shear = uniform(-SHEAR, SHEAR)
+    flips = 1.0 - 2.0 * torch.randint(0, 2, (count, 2), generator=generator).float()
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    maps = torch.zeros(count, 2, 3)
+    maps[:, 0, 0] = flips[:, 0] * cos / zoom
+    maps[:, 0, 1] = flips[:, 0] * (shear * cos - sin) / zoom
+    maps[:, 1, 0] = flips[:, 1] * sin / zoom
+    maps[:, 1, 1] = flips[:, 1] * (shear * sin + cos) / zoom
+    return maps

@@ -1,0 +1,58 @@
+"""From slices to patients: each model's score of each patient, by one fold or by the ensemble."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from client.cohort.rows import SiteRows
+from client.fold_features import FoldFeatures
+from common.heads import SCORED, Heads
+from common.statistics.scores import round_scores
+
+Floats = npt.NDArray[np.float64]
+
+_TOP = 3
+
+
+def slice_scores(features: FoldFeatures, heads: Heads) -> Floats:
+    """Score slices by every (model, variant) of `SCORED`: (M, n)."""
+    columns = {variant: features.columns(variant) for variant in ("harmonized", "raw")}
+    return np.stack([heads[key].probabilities(columns[key[1]]) for key in SCORED])
+
+
+def patient_scores(scores: Floats, patient: npt.NDArray[np.int64], count: int, rule: str) -> Floats:
+    """Give patients a score from those of their slices.
+
+    Parameters
+    ----------
+    scores : (M, n)
+    patient : (n,) the patient of each slice
+    count : P, all patients; one without a slice gets NaN
+    rule : ``max``, ``mean``, or ``top3``, the mean of the three highest
+
+    Returns
+    -------
+    (M, P)
+    """
+    result = np.full((scores.shape[0], count), np.nan)
+    for number in np.unique(patient):
+        own = np.sort(scores[:, patient == number], axis=1)
+        if rule == "max":
+            result[:, number] = own[:, -1]
+        elif rule == "top3":
+            result[:, number] = own[:, -_TOP:].mean(axis=1)
+        else:
+            result[:, number] = own.mean(axis=1)
+    return result
+
+
+def ensemble_scores(
+    rows: SiteRows, features: list[FoldFeatures], heads: list[Heads], rule: str
+) -> Floats:
+    """Average the folds' patient scores, rounded to 1/1000: (M, P)."""
+    folds = [
+        patient_scores(slice_scores(one, own), rows.patient, len(rows.patient_ids), rule)
+        for one, own in zip(features, heads, strict=True)
+    ]
+    return round_scores(np.mean(folds, axis=0))

@@ -1,0 +1,91 @@
+"""Fuse: sums for the LASSO, then loss, gradient and Hessian of every candidate head."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from client.context import SiteContext
+from client.fold_features import FoldFeatures, fold_features
+from client.network.inference import weighted_loss
+from common.heads import VARIANTS, under
+from common.messages import Arrays, FuseAnswer, FuseQuestion
+from common.release import folds_from_arrays
+from common.statistics.logistic import LogisticTask, logistic_batch
+from common.statistics.moments import moments
+
+
+def answer(question: FuseQuestion, context: SiteContext) -> FuseAnswer:
+    """Answer the step ``moments`` or ``heads``."""
+    if question.step == "moments":
+        return FuseAnswer(_moments(question.model, context))
+    return FuseAnswer(_heads(question.problems, context))
+
+
+def remembered(context: SiteContext, fold: int) -> FoldFeatures:
+    """Give the fold's features that the step ``moments`` computed."""
+    kept = context.memory.load(f"features-{fold}")
+    harmonized, raw, deep = (
+        np.asarray(kept[name], np.float64) for name in ("harmonized", "raw", "deep")
+    )
+    return FoldFeatures(harmonized, raw, deep, effects={})
+
+
+def _moments(model: Arrays, context: SiteContext) -> Arrays:
+    rows, study = context.rows, context.study
+    weights = np.asarray(model["class_weights"], np.float64)
+    sums: Arrays = {}
+    for fold, fold_model in enumerate(folds_from_arrays(model, study.folds)):
+        trains = rows.trains(fold)
+        features = fold_features(rows, fold_model, trains, study, external=False)
+        context.memory.save(f"features-{fold}", features.arrays())
+        for number, variant in enumerate(VARIANTS):
+            own = moments(
+                features.columns(variant), rows.labels, weights[fold][rows.labels], rows=trains
+            )
+            sums |= under(own.arrays(), f"{fold}.{number}")
+    return sums
+
+
+def _heads(problems: Arrays, context: SiteContext) -> Arrays:
+    """Sums of all problems, in their order, and their loss on the validation slices."""
+    rows = context.rows
+    index = np.asarray(problems["index"], np.int64)
+    class_weights = np.asarray(problems["class_weights"], np.float64)
+    tasks = _tasks(problems)
+    sums: Arrays = {}
+    for fold, variant in np.unique(index, axis=0):
+        group = f"{fold}.{variant}"
+        mean, sd = (np.asarray(problems[f"{group}.{name}"], np.float64) for name in ("mean", "sd"))
+        columns = (remembered(context, fold).columns(VARIANTS[variant]) - mean) / sd
+        trains, validates = rows.trains(fold), rows.validates(fold)
+        weights = class_weights[fold][rows.labels]
+        own = [tasks[k] for k in np.flatnonzero((index == (fold, variant)).all(axis=1))]
+        weighted = [LogisticTask(task.columns, task.coef, weights[trains]) for task in own]
+        batch = logistic_batch(columns[trains], rows.labels[trains], weighted)
+        held_out = columns[validates]
+        losses = [
+            weighted_loss(
+                task.coef[0] + held_out[:, task.columns] @ task.coef[1:],
+                rows.labels[validates],
+                class_weights[fold],
+            )
+            for task in own
+        ]
+        sums |= under(batch.arrays() | {"validation": np.array(losses)}, group)
+    return sums
+
+
+def _tasks(problems: Arrays) -> list[LogisticTask]:
+    """Cut the flat arrays of a question into its problems."""
+    offsets = np.asarray(problems["offsets"], np.int64)
+    bounds = itertools.pairwise(offsets)
+    return [
+        LogisticTask(
+            np.asarray(problems["features"][start:stop], np.int64),
+            # Each problem before this one has an intercept more than it has features.
+            np.asarray(problems["coefficients"][start + k : stop + k + 1], np.float64),
+        )
+        for k, (start, stop) in enumerate(bounds)
+    ]

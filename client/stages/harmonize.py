@@ -1,0 +1,45 @@
+"""Harmonize: the site's half of distributed ComBat, over the training patients of each fold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from client.context import SiteContext
+from client.fold_features import covariate_spec, design
+from common.heads import under
+from common.messages import Arrays, HarmonizeAnswer, HarmonizeQuestion
+from harmonization import combat_sums, covariate_sums
+
+
+def answer(question: HarmonizeQuestion, context: SiteContext) -> HarmonizeAnswer:
+    """Sum covariates (step ``covariates``) or features (step ``features``) of every fold."""
+    sums: Arrays = {}
+    for fold in range(context.study.folds):
+        if question.step == "covariates":
+            own = _covariates(context, fold)
+        else:
+            own = _features(context, fold, np.asarray(question.means[str(fold)], np.float64))
+        sums |= under(own, str(fold))
+    return HarmonizeAnswer(sums)
+
+
+def _covariates(context: SiteContext, fold: int) -> Arrays:
+    rows = context.rows
+    chosen = np.flatnonzero(rows.trains(fold))
+    columns = {name: [values[i] for i in chosen] for name, values in rows.covariates.items()}
+    sums: Arrays = covariate_sums(covariate_spec(context.study), columns, rows=chosen.size).arrays()
+    return sums
+
+
+def _features(context: SiteContext, fold: int, means: np.ndarray) -> Arrays:
+    rows, study = context.rows, context.study
+    trains = rows.trains(fold)
+    batch = np.array(rows.batch)[trains]
+    sums = combat_sums(
+        rows.features[trains],
+        design(rows, study, means)[trains],
+        batch,
+        reference_batch=study.harmonization.reference or None,
+    )
+    classes = np.bincount(rows.labels[trains], minlength=2).astype(np.int64)
+    return sums.arrays() | {"classes": classes}

@@ -1,0 +1,66 @@
+"""Validate: score the patients of an external site with the finished release."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from client.context import SiteContext
+from client.fold_features import fold_features
+from client.scoring import ensemble_scores
+from common.errors import RunError
+from common.heads import SCORED
+from common.messages import ValidateAnswer, ValidateQuestion
+from common.release import folds_from_arrays
+from common.statistics.delong import delong_covariance, placement_sums
+from common.statistics.operating_point import confusion
+from common.statistics.scores import score_histogram
+
+
+def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
+    """Answer the step ``scores`` or ``placements``.
+
+    Raises
+    ------
+    RunError
+        The site trains in this study: it cannot validate it.
+    """
+    if not context.external:
+        raise RunError(
+            f"Site {context.site.name} trains in this study and was asked to validate it.",
+            "Only external sites validate.",
+        )
+    rows = context.rows
+    if question.step == "placements":
+        kept = context.memory.load("external-scores")["scores"]
+        sums = placement_sums(kept, rows.patient_labels, question.histograms["pooled"])
+        return ValidateAnswer(placements=dict(sums.arrays()))
+    return _scores(question, context)
+
+
+def _scores(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
+    rows, study = context.rows, context.study
+    models = folds_from_arrays(question.release, study.folds)
+    every = np.ones(rows.labels.size, dtype=np.bool_)
+    features = [fold_features(rows, model, every, study, external=True) for model in models]
+    scores = ensemble_scores(
+        rows, features, [model.heads for model in models], study.fusion.patient_score
+    )
+    context.memory.save("external-scores", {"scores": scores})
+    labels = rows.patient_labels
+    aucs, covariance = delong_covariance(scores, labels)
+    thresholds = np.asarray(question.release["thresholds"], np.float64)
+    counts = [
+        confusion(row, labels, float(threshold))
+        for row, threshold in zip(scores, thresholds, strict=True)
+    ]
+    effects = features[0].effects.values()
+    small = sum(effect.mode == "identity" for effect in effects)
+    assert scores.shape[0] == len(SCORED)
+    return ValidateAnswer(
+        images=int(rows.labels.size),
+        batches=np.array([len(effects) - small, small], dtype=np.int64),
+        histograms=np.stack([score_histogram(row, labels) for row in scores]),
+        auc=aucs,
+        covariance=covariance,
+        confusion=np.array([[c.tp, c.fp, c.tn, c.fn] for c in counts], dtype=np.int64),
+    )

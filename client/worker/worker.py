@@ -1,0 +1,63 @@
+"""The worker: questions in, answers out, nothing else.
+
+It checks that a question belongs to the approved study, lets the stage answer, and turns every
+failure into a refusal that holds a code and a fixed sentence. The detail goes to the site's own
+log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flwr.app import RecordDict
+
+from client.context import SiteContext
+from client.stages import calibrate, enrol, fuse, harmonize, train, validate
+from common.errors import MyoFedError, StudyMismatch, WrongUse
+from common.messages import QUESTIONS, Question, Refusal
+from common.records import from_record, refusal_record, to_record
+
+STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
+    "enrol": enrol.answer,
+    "harmonize": harmonize.answer,
+    "train": train.answer,
+    "fuse": fuse.answer,
+    "calibrate": calibrate.answer,
+    "validate": validate.answer,
+}
+
+
+class Worker:
+    """Answers one study's questions for one site, in one run."""
+
+    def __init__(self, context: SiteContext) -> None:
+        self.context = context
+        self.log = logging.getLogger(f"myofed.site.{context.site.name}")
+
+    def ask(self, stage: str, record: RecordDict) -> RecordDict:
+        """Answer a question; never raises but for Ctrl-C."""
+        try:
+            return to_record(self._answer(stage, record))
+        except MyoFedError as error:
+            self.log.error("%s: %s", stage, error)
+            return refusal_record(Refusal(error.code, error.public))
+        except Exception as error:
+            known = getattr(error, "code", None)
+            self.log.exception("%s failed", stage)
+            code = known if isinstance(known, str) else "internal"
+            return refusal_record(Refusal(code, MyoFedError.public))
+
+    def _answer(self, stage: str, record: RecordDict) -> object:
+        if stage not in STAGES:
+            raise WrongUse(f"There is no stage '{stage}'.", f"Stages: {', '.join(STAGES)}.")
+        question: Question = from_record(QUESTIONS[stage], record)
+        approved = self.context.study.fingerprint
+        if question.fingerprint != approved:
+            raise StudyMismatch(
+                f"The question is of study {question.fingerprint[:12]}, and this site approved "
+                f"{approved[:12]}.",
+                "Compare the study files; approve the new one if you agree to it.",
+            )
+        return STAGES[stage](question, self.context)

@@ -1,0 +1,103 @@
+"""The models that a study compares, and a logistic head: features, scale and coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.messages import Arrays
+
+Floats = NDArray[np.float64]
+
+MODELS = ("radiomics", "deep", "fused")
+"""The three models of the paper: heads on radiomic, on deep, and on both kinds of features."""
+
+UNHARMONIZED = ("radiomics", "fused")
+"""Models that harmonisation changes; deep features are not harmonised."""
+
+SCORED = (
+    *((model, "harmonized") for model in MODELS),
+    *((model, "raw") for model in UNHARMONIZED),
+)
+"""Every (model, variant) that is scored, in the order of the rows of score arrays."""
+
+VARIANTS = ("harmonized", "raw")
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A logistic head over m of the q features (radiomic first, then deep).
+
+    Attributes
+    ----------
+    features : (m,) columns among the q features
+    center, scale : (m,) pooled mean and standard deviation of those columns
+    coefficients : (m+1,) intercept first, for the centred and scaled columns
+    """
+
+    features: NDArray[np.int64]
+    center: Floats
+    scale: Floats
+    coefficients: Floats
+
+    def probabilities(self, columns: Floats) -> Floats:
+        """Score slices: (n,) in (0, 1) from their q features (n, q)."""
+        chosen = (columns[:, self.features] - self.center) / self.scale
+        logits = self.coefficients[0] + chosen @ self.coefficients[1:]
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
+
+    def arrays(self) -> Arrays:
+        """Return the fields by name, for sending and saving."""
+        return {
+            "features": self.features,
+            "center": self.center,
+            "scale": self.scale,
+            "coefficients": self.coefficients,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Head:
+        """Read back what `arrays` returned."""
+        return cls(
+            np.asarray(arrays["features"], np.int64),
+            np.asarray(arrays["center"], np.float64),
+            np.asarray(arrays["scale"], np.float64),
+            np.asarray(arrays["coefficients"], np.float64),
+        )
+
+
+Heads = dict[tuple[str, str], Head]
+"""A head for each (model, variant) of `SCORED`."""
+
+
+def heads_to_arrays(heads: Heads) -> Arrays:
+    """Flatten heads: keys ``variant.model.field``."""
+    return {
+        f"{variant}.{model}.{name}": array
+        for (model, variant), head in heads.items()
+        for name, array in head.arrays().items()
+    }
+
+
+def heads_from_arrays(arrays: Arrays) -> Heads:
+    """Undo `heads_to_arrays`."""
+    return {
+        (model, variant): Head.from_arrays(below(arrays, f"{variant}.{model}"))
+        for model, variant in SCORED
+    }
+
+
+def below(arrays: Mapping[str, NDArray[np.generic]], prefix: str) -> Arrays:
+    """Pick the arrays whose key starts with ``prefix.``, without it."""
+    start = f"{prefix}."
+    return {
+        key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)
+    }
+
+
+def under(arrays: Mapping[str, NDArray[np.generic]], prefix: str) -> Arrays:
+    """Put ``prefix.`` before every key."""
+    return {f"{prefix}.{key}": value for key, value in arrays.items()}

@@ -1,0 +1,218 @@
+"""What a coordinator asks of a site, and what a site may answer: one pair of dataclasses a stage.
+
+Read the answer of a stage here and you know what leaves a hospital at that stage. Fields are
+numbers, short texts and NumPy arrays; `arrays` fields are dictionaries of arrays. F is the number
+of folds, p the number of radiomic features, q = p + deep features, M the number of models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every question carries: the stage it belongs to (by class) and the study."""
+
+    stage: ClassVar[str]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class EnrolQuestion(Question):
+    """Who are you, and are you ready for this study? Carries nothing more."""
+
+    stage: ClassVar[str] = "enrol"
+
+
+@dataclass(frozen=True)
+class EnrolAnswer:
+    """Identity, versions and cohort size, never below the study's minimum cell."""
+
+    site: str
+    fingerprint: str
+    recipe: str
+    self_test: str
+    versions: str
+    positive: int
+    negative: int
+    slices: int
+
+
+@dataclass(frozen=True)
+class HarmonizeQuestion(Question):
+    """Sums for ComBat over the training patients of each fold.
+
+    `step` is ``covariates`` (sums for the mean of covariates that some patients lack; only where
+    the study fills them) or ``features``. `means` answers the first step: fold f's covariate
+    means under the key ``f``.
+    """
+
+    stage: ClassVar[str] = "harmonize"
+    step: str
+    means: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HarmonizeAnswer:
+    """Sums over the site's training patients: keys ``fold.name``.
+
+    Step ``covariates``: sum and count of the observed values of each covariate. Step
+    ``features``: the ComBat sums of `harmonization`, and ``classes`` (2,), the number of slices of
+    each class.
+    """
+
+    sums: Arrays
+
+
+@dataclass(frozen=True)
+class TrainQuestion(Question):
+    """Train the fold's network from these weights, and measure it as received.
+
+    `weights` is the network as one flat float32 vector. `epochs` 0 only measures.
+    """
+
+    stage: ClassVar[str] = "train"
+    fold: int
+    round: int
+    epochs: int
+    proximal_mu: float
+    class_weights: NDArray[np.float64]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainAnswer:
+    """New weights, and how the received ones did on the fold's validation patients.
+
+    `loss` is the mean training loss of the site; `validation` (2,) the sums of class-weighted loss
+    and of weights over validation slices; `histogram` (2, 1001) counts of validation patients by
+    class and score in 1/1000.
+    """
+
+    slices: int
+    patients: int
+    loss: float
+    weights: NDArray[np.float32]
+    validation: NDArray[np.float64]
+    histogram: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FuseQuestion(Question):
+    """Sums for selecting features (step ``moments``) and fitting heads (step ``heads``).
+
+    `model` holds for ``moments`` the reference and network of each fold, and ``class_weights``
+    (F, 2). For ``heads``, `problems` holds ``index`` (n, 2), fold and variant (0 harmonised, 1 not)
+    of each logistic problem; ``offsets`` (n+1,), the bounds of each problem's columns in
+    ``features``; ``coefficients``, the problems' coefficients one after the other, intercept
+    first; ``class_weights``; and for each fold and variant the columns' ``mean`` and ``sd``.
+    """
+
+    stage: ClassVar[str] = "fuse"
+    step: str
+    model: Arrays = field(default_factory=dict)
+    problems: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FuseAnswer:
+    """Sums over the site's training patients: keys ``fold.variant.name``.
+
+    Step ``moments``: see `common.statistics.moments.Moments`. Step ``heads``: loss, gradient and
+    Hessian sums of the problems of that fold and variant, in their order
+    (`common.statistics.logistic.LogisticBatch`), and ``validation`` (n, 2): the sums of
+    class-weighted loss and of weights over the validation slices.
+    """
+
+    sums: Arrays
+
+
+@dataclass(frozen=True)
+class CalibrateQuestion(Question):
+    """Scores of validation patients by the chosen heads of each fold."""
+
+    stage: ClassVar[str] = "calibrate"
+    heads: Arrays
+
+
+@dataclass(frozen=True)
+class CalibrateAnswer:
+    """Histograms (M, 2, 1001) of the validation patients' scores, by model and class.
+
+    `within` (M, 3) holds n AUC, n^2 variance and n of the site's own n validation patients, so that
+    their sums give the mean within-site AUC; zeros where the site's AUC is undefined.
+    """
+
+    histograms: NDArray[np.int64]
+    within: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ValidateQuestion(Question):
+    """Score the patients of an external site with the finished release.
+
+    `step` is ``scores``; or ``placements``, which sends the pooled histograms of all external
+    sites back, for the paired comparison over sites.
+    """
+
+    stage: ClassVar[str] = "validate"
+    step: str
+    release: Arrays = field(default_factory=dict)
+    histograms: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ValidateAnswer:
+    """An external site's results, all of them sums or two numbers a model.
+
+    `histograms` (M, 2, 1001); `auc` (M,) and `covariance` (M, M) by DeLong within the site;
+    `confusion` (M, 4) true and false positives, true and false negatives at the frozen
+    thresholds; `batches` (2,) how many batches were estimated from the site's images and how many
+    were too small; `images` their number of slices. Step ``placements`` fills `placements` only.
+    """
+
+    images: int = 0
+    batches: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
+    histograms: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2, 1001), np.int64))
+    auc: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 4), np.int64))
+    placements: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A site's answer when it cannot answer: a code and a fixed sentence, nothing else."""
+
+    code: str
+    public: str
+
+
+Answer = EnrolAnswer | HarmonizeAnswer | TrainAnswer | FuseAnswer | CalibrateAnswer | ValidateAnswer
+
+QUESTIONS: dict[str, type[Question]] = {
+    question.stage: question
+    for question in (
+        EnrolQuestion,
+        HarmonizeQuestion,
+        TrainQuestion,
+        FuseQuestion,
+        CalibrateQuestion,
+        ValidateQuestion,
+    )
+}
+ANSWERS: dict[str, type[Answer]] = {
+    "enrol": EnrolAnswer,
+    "harmonize": HarmonizeAnswer,
+    "train": TrainAnswer,
+    "fuse": FuseAnswer,
+    "calibrate": CalibrateAnswer,
+    "validate": ValidateAnswer,
+}

@@ -1,0 +1,129 @@
+"""What a study makes: for each fold a reference, a network and heads; and frozen thresholds.
+
+On disk a release is a folder: ``fold-K.safetensors`` (all numbers of a fold), ``study.json`` (the
+protocol), ``release.json`` (thresholds, feature names, versions) and a model card to read. It holds
+no patient's value: alpha, beta and sigma are pooled, and no site's gamma or delta is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from common.errors import RunError
+from common.heads import Heads, below, heads_from_arrays, heads_to_arrays, under
+from common.messages import Arrays
+from common.study import Study
+from harmonization import Reference
+
+
+@dataclass(frozen=True, eq=False)
+class FoldModel:
+    """One fold's building: reference, covariate means, network and (once fitted) heads."""
+
+    reference: Reference
+    means: NDArray[np.float64]
+    weights: NDArray[np.float32]
+    heads: Heads = field(default_factory=dict)
+
+    def arrays(self) -> Arrays:
+        """Return everything as arrays with dotted keys."""
+        own: Arrays = {"means": self.means, "weights": self.weights}
+        return (
+            own
+            | under(self.reference.arrays(), "reference")
+            | under(heads_to_arrays(self.heads), "heads")
+        )
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> FoldModel:
+        """Read back what `arrays` returned."""
+        heads = below(arrays, "heads")
+        return cls(
+            reference=Reference.from_arrays(below(arrays, "reference")),
+            means=np.asarray(arrays["means"], np.float64),
+            weights=np.asarray(arrays["weights"], np.float32),
+            heads=heads_from_arrays(heads) if heads else {},
+        )
+
+
+def folds_to_arrays(folds: list[FoldModel]) -> Arrays:
+    """Flatten the folds: keys ``fold.name``."""
+    arrays: Arrays = {}
+    for number, fold in enumerate(folds):
+        arrays |= under(fold.arrays(), str(number))
+    return arrays
+
+
+def folds_from_arrays(arrays: Arrays, count: int) -> list[FoldModel]:
+    """Undo `folds_to_arrays`."""
+    return [FoldModel.from_arrays(below(arrays, str(number))) for number in range(count)]
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """A finished model: the folds' ensemble and the frozen threshold of each model."""
+
+    study: Study
+    folds: list[FoldModel]
+    thresholds: dict[str, float]
+    feature_names: tuple[str, ...]
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the release into `folder`, which is made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, fold in enumerate(self.folds):
+            arrays = {key: np.ascontiguousarray(value) for key, value in fold.arrays().items()}
+            save_file(arrays, folder / f"fold-{number}.safetensors")
+        content = json.dumps(json.loads(self.study.canonical()), indent=2, sort_keys=True)
+        (folder / "study.json").write_text(content + "\n", encoding="utf-8")
+        summary = {
+            "fingerprint": self.study.fingerprint,
+            "folds": len(self.folds),
+            "thresholds": self.thresholds,
+            "versions": self.versions,
+            "feature_names": list(self.feature_names),
+        }
+        text = json.dumps(summary, indent=2)
+        (folder / "release.json").write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Release:
+        """Read a release.
+
+        Raises
+        ------
+        RunError
+            The folder is not a release, is incomplete, or its study is not the one it names.
+        """
+        try:
+            study = Study.model_validate_json((folder / "study.json").read_text("utf-8"))
+            summary: dict[str, Any] = json.loads((folder / "release.json").read_text("utf-8"))
+            folds = [
+                FoldModel.from_arrays(load_file(folder / f"fold-{number}.safetensors"))
+                for number in range(summary["folds"])
+            ]
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(
+                f"{folder} is not a complete release.",
+                "Give the folder 'release' of a finished run.",
+            ) from error
+        if study.fingerprint != summary["fingerprint"]:
+            raise RunError(
+                f"The study in {folder} is not the one that the release was made by.",
+                "Take the release from its run again.",
+            )
+        return cls(
+            study,
+            folds,
+            dict(summary["thresholds"]),
+            tuple(summary["feature_names"]),
+            dict(summary["versions"]),
+        )

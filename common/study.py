@@ -1,0 +1,273 @@
+"""The study: the protocol file that every site approves and the coordinator runs.
+
+A study is a TOML file. Every key has a default but the name and the roster; an unknown key or an
+impossible value is refused with its line. The fingerprint is a SHA-256 over the canonical
+content, so comments, order and formatting do not change it, and writing a default out does not
+either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from common.errors import StudyError
+from common.toml_lines import line_of
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+RESERVED_COLUMNS = frozenset(
+    {"label", "outcome", "patient_id", "image", "mask", "phase", "frame", "slice", "site"}
+)
+
+
+class Section(BaseModel):
+    """A table of the protocol: unknown keys refused, values fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class Site(Section):
+    """One hospital of the roster. An external site never trains."""
+
+    name: Name
+    role: Literal["train", "external"]
+
+
+class Outcome(Section):
+    """The two classes, as the cohort tables name them."""
+
+    positive: str = "scar"
+    negative: str = "none"
+
+
+class Cohort(Section):
+    """Which patients, phases and slices count, and how they are split.
+
+    `minimum_patients_per_class` is also the minimum cell: no smaller count leaves a site.
+    """
+
+    phases: tuple[str, ...] = Field(("ED",), min_length=1)
+    slices: Literal["all", "middle"] = "all"
+    minimum_patients_per_class: int = Field(5, ge=2)
+    validation_fraction: Fraction = 0.25
+
+
+class Preprocessing(Section):
+    """From an image of any scanner to a 2-D slice on one grid."""
+
+    spacing_mm: Positive = 1.0
+    size: int = Field(256, ge=32)
+    crop: int = Field(128, ge=128, multiple_of=128)
+    crop_center: Literal["myocardium", "image"] = "myocardium"
+    intensity: Literal["minmax", "percentile"] = "minmax"
+    minimum_pixels: int = Field(20, ge=4)
+
+
+class Radiomics(Section):
+    """The PyRadiomics recipe: 939 features a slice. Intensities in [0, 1] are multiplied by
+    `grey_range` first; `bin_width` is in those units.
+    """
+
+    bin_width: Positive = 4.0
+    grey_range: Positive = 255.0
+    wavelet: Literal["haar", "coif1", "db1", "sym2"] = "coif1"
+
+
+class Covariate(Section):
+    """A covariate whose effect ComBat keeps. Levels are fixed here, so that sites agree."""
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    levels: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _levels_fit_kind(self) -> Covariate:
+        if self.kind == "categorical" and len(set(self.levels)) < 2:
+            raise ValueError(f"covariate {self.name} is categorical and needs two or more levels")
+        if self.kind == "numeric" and self.levels:
+            raise ValueError(f"covariate {self.name} is numeric and takes no levels")
+        return self
+
+
+class Harmonization(Section):
+    """Distributed ComBat: what a batch is, which effects to keep, how to estimate."""
+
+    mode: Literal["parametric", "nonparametric", "mean_only", "none"] = "parametric"
+    batch: Literal["site", "scanner"] = "site"
+    reference: str = ""
+    covariates: tuple[Covariate, ...] = ()
+    missing: Literal["refuse", "mean"] = "refuse"
+    minimum_rows: int = Field(10, ge=2)
+    below_minimum: Literal["mean_only", "refuse"] = "mean_only"
+
+
+class Cnn(Section):
+    """The network: `width` 1 is the paper's 13.7 million weights."""
+
+    width: float = Field(0.25, gt=0.0, le=2.0)
+    dropout: float = Field(0.5, ge=0.0, lt=1.0)
+
+
+class Training(Section):
+    """Federated training of the CNN by Flower's strategy classes."""
+
+    strategy: Literal["fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi"] = "fedavg"
+    rounds: Count = 20
+    local_epochs: Count = 1
+    batch_size: Count = 8
+    learning_rate: Positive = 3e-4
+    class_weight: Literal["balanced", "none"] = "balanced"
+    augmentation: bool = True
+    proximal_mu: float = Field(0.01, ge=0.0)
+    server_learning_rate: Positive = 1.0
+    server_momentum: float = Field(0.9, ge=0.0, lt=1.0)
+    adaptivity: Positive = 1e-3
+
+
+class Fusion(Section):
+    """LASSO selection and the L1 logistic heads, all from sums."""
+
+    sizes: tuple[Count, ...] = Field((5, 10, 20, 50), min_length=1)
+    correlation_limit: float = Field(0.95, gt=0.0, le=1.0)
+    inverse_penalties: tuple[Positive, ...] = Field((0.01, 0.1, 1.0), min_length=1)
+    deep_penalty_factors: tuple[Positive, ...] = Field((1.0, 3.0, 10.0), min_length=1)
+    patient_score: Literal["max", "mean", "top3"] = "max"
+
+
+class OperatingPoint(Section):
+    """Where the threshold is frozen: at least this sensitivity on validation patients."""
+
+    sensitivity: Fraction = 0.90
+
+
+class Study(Section):
+    """The whole protocol. `read` it from TOML; `fingerprint` names its content."""
+
+    name: Name
+    sites: tuple[Site, ...] = Field(min_length=1)
+    seed: int = Field(2026, ge=0, lt=2**31)
+    folds: int = Field(1, ge=1, le=20)
+    outcome: Outcome = Outcome()
+    cohort: Cohort = Cohort()
+    preprocessing: Preprocessing = Preprocessing()
+    radiomics: Radiomics = Radiomics()
+    harmonization: Harmonization = Harmonization()
+    cnn: Cnn = Cnn()
+    training: Training = Training()
+    fusion: Fusion = Fusion()
+    operating_point: OperatingPoint = OperatingPoint()
+
+    @field_validator("sites")
+    @classmethod
+    def _names_are_unique(cls, sites: tuple[Site, ...]) -> tuple[Site, ...]:
+        names = [site.name for site in sites]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sites have the same name: {', '.join(twice)}")
+        if not any(site.role == "train" for site in sites):
+            raise ValueError("no site has the role 'train'")
+        return sites
+
+    @model_validator(mode="after")
+    def _roster_and_outcome_fit(self) -> Study:
+        if self.outcome.positive == self.outcome.negative:
+            raise ValueError("outcome: the positive and the negative class have the same name")
+        wanted = self.harmonization.reference
+        if wanted and wanted not in self.training_sites:
+            raise ValueError(f"harmonization.reference: {wanted} is not a training site")
+        for position, covariate in enumerate(self.harmonization.covariates):
+            self._refuse_outcome(position, covariate)
+        return self
+
+    def _refuse_outcome(self, position: int, covariate: Covariate) -> None:
+        classes = {self.outcome.positive.lower(), self.outcome.negative.lower()}
+        levels = {level.lower() for level in covariate.levels}
+        if covariate.name.lower() in RESERVED_COLUMNS | classes or levels & classes:
+            raise ValueError(
+                f"harmonization.covariates.{position}.name: {covariate.name} is the outcome or a "
+                "column of the cohort's structure. The outcome is never a ComBat covariate: it "
+                "carries the label into the features (on pure noise it made an AUC of 0.655)"
+            )
+
+    @property
+    def training_sites(self) -> tuple[str, ...]:
+        """Names of the training sites, in the order of the roster."""
+        return tuple(site.name for site in self.sites if site.role == "train")
+
+    @property
+    def external_sites(self) -> tuple[str, ...]:
+        """Names of the external sites, in the order of the roster."""
+        return tuple(site.name for site in self.sites if site.role == "external")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the canonical content."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+    def canonical(self) -> str:
+        """The content as JSON with sorted keys and every default written out."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def read_study(path: Path) -> Study:
+    """Read and validate a protocol file.
+
+    Raises
+    ------
+    StudyError
+        The file cannot be read, is not TOML, or holds an unknown key or an impossible value; the
+        message gives the line and the reason of each.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise StudyError(
+            f"The study file {path} cannot be read ({reason}).",
+            "Give the path of a study.toml, or make one with: myofed study new study.toml",
+        ) from error
+    return parse_study(text, str(path))
+
+
+def parse_study(text: str, source: str = "study.toml") -> Study:
+    """Validate the text of a protocol file; `source` names it in errors."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{source} is not valid TOML: {error}.", "Correct that line.") from error
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        faults = [_say(source, text, fault["loc"], fault["type"], fault["msg"])
+                  for fault in error.errors()]  # fmt: skip
+        raise StudyError(
+            "\n".join(faults), "Correct what is named; 'myofed study new' shows every key."
+        ) from error
+
+
+def _say(source: str, text: str, location: Sequence[int | str], kind: str, message: str) -> str:
+    reason = "unknown key" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+    if not location:
+        location, reason = _located(reason)
+    where = ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
+    line = line_of(text, location)
+    place = f"{source}, line {line}" if line else source
+    return f"{place}: {where}: {reason}." if where else f"{place}: {reason}."
+
+
+def _located(reason: str) -> tuple[tuple[int | str, ...], str]:
+    """Split 'a.0.b: reason' of a check over several sections into its place and its reason."""
+    place, _, rest = reason.partition(": ")
+    if not rest or " " in place:
+        return (), reason
+    return tuple(int(part) if part.isdigit() else part for part in place.split(".")), rest

@@ -1,0 +1,19 @@
+"""Versions of what can change a number, for the handshake and for the record."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = ("myofed", "flwr", "numpy", "pyradiomics", "scikit-learn", "scipy", "SimpleITK", "torch")
+
+
+def package_versions() -> dict[str, str]:
+    """Give the version of Python and of each package, 'absent' where it is not installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found

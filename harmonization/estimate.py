@@ -1,0 +1,169 @@
+"""The local half of ComBat: each site estimates the effects of its own batches."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harmonization import bayes
+from harmonization.arrays import Floats
+from harmonization.effect import MODES, BatchEffect, Mode
+from harmonization.errors import BatchError, ShapeError
+from harmonization.reference import Reference
+from harmonization.rows import CONSTANT, check_rows
+
+Below = Literal["refuse", "mean_only", "identity"]
+"""What to do with a batch of too few rows."""
+
+
+def estimate_batches(
+    x: ArrayLike,
+    z: ArrayLike | None,
+    batch: Sequence[object] | NDArray[np.generic],
+    reference: Reference,
+    mode: Mode = "parametric",
+    minimum: int = 2,
+    below: Below = "refuse",
+    *,
+    features: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+) -> dict[str, BatchEffect]:
+    """Estimate gamma* and delta* of every batch among the rows, the reference being frozen.
+
+    A training site calls this with its training rows. An external site calls it with its
+    unlabelled rows: alpha, beta and sigma stay as they are, and only its own effect is estimated.
+
+    Parameters
+    ----------
+    x : (n, p) array
+        Features, in their units.
+    z : (n, q) array or None
+        Covariate design.
+    batch : n labels
+        Site or scanner of every row.
+    reference : Reference
+        From ``solve_reference``.
+    mode : {"parametric", "nonparametric", "mean_only", "none", "mean_only_none"}
+        Default "parametric". The last two are without empirical Bayes.
+    minimum : int, default 2
+        Least number of rows of a batch. Modes that estimate a scale need 2, whatever is given.
+    below : {"refuse", "mean_only", "identity"}, default "refuse"
+        For a batch with fewer rows: raise; shift it only, shrunken; or leave it as it is.
+    features, names : sequence of str, optional
+        Names of the columns of x and z, for messages.
+
+    Returns
+    -------
+    dict of str to BatchEffect
+        By batch name. The reference batch, if among the rows, has the mode "reference".
+
+    Raises
+    ------
+    BatchError
+        A batch is below the minimum and the rule is "refuse", the rule or mode is not known, or
+        there are too few features for empirical Bayes.
+    ShapeError
+        The rows do not have the reference's features or covariates.
+    NotFiniteError
+        A value is NaN or infinite.
+    ConvergenceError
+        The parametric iteration does not converge.
+
+    References
+    ----------
+    Johnson, Li & Rabinovic 2007, Biostatistics 8:118; Fortin et al. 2018, NeuroImage 167:104.
+    """
+    _check_choice("mode", mode, MODES)
+    _check_choice("below", below, ("refuse", "mean_only", "identity"))
+    rows = check_rows(x, z, batch, features=features, names=names)
+    effects: dict[str, BatchEffect] = {}
+    least = max(minimum, 1 if mode in ("mean_only", "mean_only_none") else 2)
+    for name, own in rows.groups.items():
+        p, n = rows.x.shape[1], len(own)
+        used: Mode = mode if n >= least else "mean_only"
+        if name == reference.batch:
+            effects[name] = BatchEffect.unchanged(p, n, "reference")
+        elif n < least and below == "identity":
+            effects[name] = BatchEffect.unchanged(p, n, "identity")
+        elif n < least and below == "refuse":
+            raise BatchError(
+                f"Batch '{name}' has {n} rows; mode '{mode}' is to have at least {least}.",
+                "Join it with a like batch, lower the minimum, or set the rule for small batches "
+                "to 'mean_only' or 'identity'.",
+            )
+        else:
+            effects[name] = _estimate(rows.x[own], rows.z[own], reference, used, name)
+    return effects
+
+
+def standardize(x: Floats, z: Floats, reference: Reference) -> Floats:
+    """Standardise rows by the reference, kept features only.
+
+    Parameters
+    ----------
+    x, z : (n, p) and (n, q) float64
+        Features and covariate design.
+    reference : Reference
+        From ``solve_reference``.
+
+    Returns
+    -------
+    (n, k) float64
+        ``(x - alpha - z beta) / sigma`` for the k features with keep True.
+
+    Raises
+    ------
+    ShapeError
+        The rows do not have the reference's features or covariates.
+    """
+    q, p = reference.beta.shape
+    if x.shape[1] != p or z.shape[1] != q:
+        raise ShapeError(
+            f"The rows have {x.shape[1]} features and {z.shape[1]} covariates; the reference has "
+            f"{p} and {q}.",
+            "Use the features and covariates that the reference was fitted on.",
+        )
+    keep = reference.keep
+    fitted = reference.alpha[keep] + z @ reference.beta[:, keep]
+    return np.asarray((x[:, keep] - fitted) / reference.sigma[keep])
+
+
+def _estimate(x: Floats, z: Floats, reference: Reference, mode: Mode, name: str) -> BatchEffect:
+    s, keep, n = standardize(x, z, reference), reference.keep, len(x)
+    effect = BatchEffect.unchanged(keep.size, n, "identity")
+    gamma, delta = effect.gamma.copy(), effect.delta.copy()
+    if keep.any():
+        size = np.maximum(np.abs(x[:, keep]).max(axis=0), np.abs(reference.alpha[keep]))
+        floor = (CONSTANT * size / reference.sigma[keep]) ** 2
+        gamma[keep], delta[keep] = _moments(s, floor, mode, name)
+    return BatchEffect(gamma, delta, n, mode)
+
+
+def _moments(s: Floats, floor: Floats, mode: Mode, name: str) -> bayes.Pair:
+    n, p = s.shape
+    mean = s.mean(axis=0)
+    if mode == "mean_only_none":
+        return mean, np.ones(p)
+    if mode != "none" and p < 2:
+        raise BatchError(
+            f"Batch '{name}' has one feature that varies; empirical Bayes ('{mode}') learns from "
+            "several.",
+            "Use the mode 'none' or 'mean_only_none'.",
+        )
+    if mode == "mean_only":
+        return bayes.shrink_mean(mean, 1.0), np.ones(p)
+    variance = s.var(axis=0, ddof=1)
+    flat = variance <= floor
+    if mode == "parametric":
+        return bayes.parametric(n, mean, variance, flat, batch=name)
+    if mode == "nonparametric":
+        return bayes.nonparametric(n, mean, variance, flat)
+    return mean, np.where(flat, 1.0, variance)
+
+
+def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise BatchError(
+            f"'{value}' is not a known {what}.", f"Use one of {', '.join(map(repr, choices))}."
+        )

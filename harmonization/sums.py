@@ -1,0 +1,193 @@
+"""What a site sends to fit ComBat: sums over its rows, centred within each batch.
+
+Centring both features and covariates within the batch removes the batch intercepts from the
+regression without estimating them (Frisch-Waugh-Lovell), so no site's means need a column of
+their own in what is sent.
+
+A batch must live at one site. Its rows are centred about their common mean, which two sites
+holding half of it each could not know. Naming batches ``site/scanner`` makes this true by
+construction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harmonization.arrays import Arrays, Floats, entry
+from harmonization.errors import ShapeError
+from harmonization.rows import Rows, centred, check_rows
+
+_FIELDS = ("count", "sum_x", "sum_z", "s_zz", "s_zx", "s_xx_diag")
+
+
+@dataclass(frozen=True, eq=False)
+class CombatSums:
+    """Sufficient statistics of ComBat's regression, of one site or of many added up.
+
+    Attributes
+    ----------
+    count : int
+        Rows, N.
+    sum_x : (p,) float64
+        Sum of the features, in their units.
+    sum_z : (q,) float64
+        Sum of the covariate design.
+    s_zz : (q, q) float64
+        Cross-products of the covariates, centred within each batch.
+    s_zx : (q, p) float64
+        Cross-products of covariates and features, both centred within each batch.
+    s_xx_diag : (p,) float64
+        Sums of squares of the features, centred within each batch.
+    reference : CombatSums or None
+        The same six sums over the rows of the reference batch alone, where a study has one. A
+        site that does not hold that batch sends zeros, so that all answers have one shape.
+    """
+
+    count: int
+    sum_x: Floats
+    sum_z: Floats
+    s_zz: Floats
+    s_zx: Floats
+    s_xx_diag: Floats
+    reference: Self | None = None
+
+    def __add__(self, other: Self) -> Self:
+        if self.s_zx.shape != other.s_zx.shape:
+            raise ShapeError(
+                f"ComBat sums over {self.s_zx.shape} and {other.s_zx.shape} covariates and "
+                "features cannot be added.",
+                "Use the same features and the same CovariateSpec at every site.",
+            )
+        if (self.reference is None) != (other.reference is None):
+            raise ShapeError(
+                "Of two ComBat sums, one was made with a reference batch and one without.",
+                "Pass the same reference_batch at every site, also where it is not held.",
+            )
+        block = None
+        if self.reference is not None and other.reference is not None:
+            block = self.reference + other.reference
+        return type(self)(
+            self.count + other.count,
+            self.sum_x + other.sum_x,
+            self.sum_z + other.sum_z,
+            self.s_zz + other.s_zz,
+            self.s_zx + other.s_zx,
+            self.s_xx_diag + other.s_xx_diag,
+            block,
+        )
+
+    def scaled(self, scale: ArrayLike) -> Self:
+        """Return the sums of ``x / scale``, scale being (p,) and positive.
+
+        For carriers of limited range: with powers of two this loses nothing, and
+        ``sums.scaled(s).scaled(1 / s)`` is ``sums``. Features may differ by 20 orders of size.
+        """
+        by = np.asarray(scale, dtype=np.float64)
+        if by.shape != self.sum_x.shape or not (np.isfinite(by) & (by > 0)).all():
+            raise ShapeError(
+                f"The scale is not {self.sum_x.size} positive numbers.",
+                "Pass one finite number above 0 a feature.",
+            )
+        block = None if self.reference is None else self.reference.scaled(by)
+        x, zx, xx = self.sum_x / by, self.s_zx / by, self.s_xx_diag / by / by
+        return type(self)(self.count, x, self.sum_z, self.s_zz, zx, xx, block)
+
+    def arrays(self) -> Arrays:
+        """Return the fields as float64 arrays; adding these field by field adds the sums.
+
+        The reference block, where there is one, has the prefix ``reference.``.
+        """
+        own: Arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _FIELDS}
+        if self.reference is not None:
+            own |= {f"reference.{name}": a for name, a in self.reference.arrays().items()}
+        return own
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Read back what ``arrays`` returned, or a sum of such.
+
+        Raises ShapeError where a field is absent or the shapes do not fit each other.
+        """
+        values = {name: entry(arrays, name, cls.__name__).astype(np.float64) for name in _FIELDS}
+        q, p = values["s_zx"].shape if values["s_zx"].ndim == 2 else (-1, -1)
+        shapes = {"count": (), "sum_x": (p,), "sum_z": (q,), "s_zz": (q, q), "s_xx_diag": (p,)}
+        wrong = [name for name, shape in shapes.items() if values[name].shape != shape]
+        if wrong:
+            raise ShapeError(
+                f"In the arrays of {cls.__name__} the shapes of {wrong} do not fit s_zx, "
+                f"{values['s_zx'].shape}.",
+                "Pass what CombatSums.arrays() returned, complete.",
+            )
+        prefix = "reference."
+        inner = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+        count = round(float(values.pop("count")))
+        return cls(count, **values, reference=cls.from_arrays(inner) if inner else None)
+
+
+def combat_sums(
+    x: ArrayLike,
+    z: ArrayLike | None,
+    batch: Sequence[object] | NDArray[np.generic],
+    *,
+    reference_batch: str | None = None,
+    features: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+) -> CombatSums:
+    """Sum up one site's training rows for the fit of ComBat's reference parameters.
+
+    Parameters
+    ----------
+    x : (n, p) array
+        Features, in their units.
+    z : (n, q) array or None
+        Covariate design, from ``design_matrix``; None for no covariates.
+    batch : n labels
+        Site or scanner of every row; a batch must not continue at another site.
+    reference_batch : str, optional
+        Name of the reference batch of the study, given at every site whether it holds it or not.
+        The site that holds it then also sends that batch's own six sums, which show its means.
+        To send less, see ``residual_sums``.
+    features, names : sequence of str, optional
+        Names of the columns of x and z, for messages.
+
+    Returns
+    -------
+    CombatSums
+        No minimum, maximum or per-batch value is in it.
+
+    Raises
+    ------
+    NotFiniteError, ShapeError, BatchError
+        As ``check_rows``.
+
+    References
+    ----------
+    Johnson, Li & Rabinovic 2007, Biostatistics 8:118 (the model); Chen et al. 2022 (sums in
+    place of rows); Frisch-Waugh-Lovell (centring in place of batch columns).
+    """
+    rows = check_rows(x, z, batch, features=features, names=names)
+    own = _sums(rows, list(rows.groups))
+    if reference_batch is None:
+        return own
+    held = [name for name in rows.groups if name == str(reference_batch).strip()]
+    block = _sums(rows, held)
+    return replace(own, reference=block)
+
+
+def _sums(rows: Rows, batches: list[str]) -> CombatSums:
+    p, q = rows.x.shape[1], rows.z.shape[1]
+    count, sum_x, sum_z = 0, np.zeros(p), np.zeros(q)
+    s_zz, s_zx, s_xx = np.zeros((q, q)), np.zeros((q, p)), np.zeros(p)
+    for name in batches:
+        own = rows.groups[name]
+        x, z = centred(rows.x[own]), centred(rows.z[own])
+        count += len(own)
+        sum_x += rows.x[own].sum(axis=0)
+        sum_z += rows.z[own].sum(axis=0)
+        s_zz += z.T @ z
+        s_zx += z.T @ x
+        s_xx += np.einsum("ij,ij->j", x, x)
+    return CombatSums(count, sum_x, sum_z, s_zz, s_zx, s_xx)

@@ -1,0 +1,105 @@
+"""The Flower ServerApp: runs the stages in order, and writes what comes out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+
+import numpy as np
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from common.heads import MODELS
+from common.release import Release
+from server.federation import Federation, Watch
+from server.model_card import model_card
+from server.results import results
+from server.run import RunFolder, write_json
+from server.stages import calibrate, enrol, fuse, harmonize, train, validate
+from server.stages.calibrate import Calibrated
+from server.stages.enrol import Roster
+from server.stages.fuse import Fused
+
+DEEP_NAMES = [f"deep_{number:03d}" for number in range(256)]
+
+
+def coordinator_app(
+    run: RunFolder,
+    feature_names: list[str],
+    watch: Watch,
+    patience: float,
+    stop: Event,
+    failed: Callable[[BaseException], None],
+) -> ServerApp:
+    """Make the ServerApp of one run.
+
+    Parameters
+    ----------
+    feature_names
+        Names of the radiomic features, in the order in which sites compute them.
+    watch
+        Told of each stage and step as it is done.
+    patience
+        Seconds to wait for the answers to one question.
+    stop
+        Set it to end the run at the next pause; what is done is kept.
+    failed
+        Told of the exception that ended the run, if one did.
+    """
+    app = ServerApp()
+
+    @app.main()
+    def _(grid: Grid, context: Context) -> None:
+        try:
+            conduct(Federation(grid, run, patience, watch, stop), run, feature_names, watch)
+        except BaseException as error:
+            failed(error)
+
+    return app
+
+
+def conduct(federation: Federation, run: RunFolder, feature_names: list[str], watch: Watch) -> None:
+    """Take a study through its stages. Training goes on from its checkpoint, if there is one."""
+    study = run.study
+    with _stage(run, watch, "enrol"):
+        roster = enrol.run(federation, study)
+    with _stage(run, watch, "harmonize"):
+        harmonized = harmonize.run(federation, roster, study)
+    with _stage(run, watch, "train"):
+        weights = train.run(federation, run, roster, harmonized)
+    with _stage(run, watch, "fuse"):
+        fused = fuse.run(federation, roster, study, harmonized, weights)
+    with _stage(run, watch, "calibrate"):
+        calibrated = calibrate.run(federation, roster, study, fused.folds)
+    release = _release(run, roster, feature_names, fused, calibrated)
+    release.save(run.path / "release")
+    with _stage(run, watch, "validate"):
+        validated = validate.run(federation, roster, study, fused.folds, calibrated.thresholds)
+    keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
+    constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
+    names = [*feature_names, *DEEP_NAMES]
+    found = results(run, roster, names, fused, calibrated, validated, constant)
+    (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
+    write_json(run.path / "results.json", found)
+
+
+def _release(
+    run: RunFolder,
+    roster: Roster,
+    feature_names: list[str],
+    fused: Fused,
+    calibrated: Calibrated,
+) -> Release:
+    thresholds = dict(zip(MODELS, calibrated.thresholds, strict=False))
+    return Release(run.study, fused.folds, thresholds, tuple(feature_names), roster.versions)
+
+
+@contextmanager
+def _stage(run: RunFolder, watch: Watch, stage: str) -> Iterator[None]:
+    run.event(event="stage-began", stage=stage)
+    watch(stage, "")
+    started = time.monotonic()
+    yield
+    run.event(event="stage", stage=stage, seconds=round(time.monotonic() - started, 3))

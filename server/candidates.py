@@ -1,0 +1,136 @@
+"""Candidate heads: for each model, what LASSO size, deep penalty and L1 penalty could be chosen.
+
+A candidate is fitted in every fold, on features selected from that fold's moments. The one with
+the lowest loss on the validation patients of all folds together is taken; so a fused head that
+trusts the deep features of patients the CNN has trained on loses against one that penalises them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.heads import VARIANTS
+from common.statistics.lasso import lasso_path, select
+from common.statistics.moments import Standardized
+from common.statistics.pruning import prune_standardized
+from common.study import Fusion
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, order=True)
+class Choice:
+    """What is chosen for a model in a variant; ties go to fewer features, stronger penalties."""
+
+    size: int
+    inverse_penalty: float
+    deep_factor: float
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One head to fit: a choice for a model and a variant, with one fold's features."""
+
+    fold: int
+    variant: str
+    model: str
+    choice: Choice
+    features: Ints
+
+    @property
+    def group(self) -> str:
+        """The fold and variant, as messages number them."""
+        return f"{self.fold}.{VARIANTS.index(self.variant)}"
+
+
+def candidates(
+    fold: int, variant: str, moments: Standardized, radiomic: int, fusion: Fusion
+) -> list[Candidate]:
+    """List the heads to fit on one fold and variant.
+
+    The deep model is the same in both variants, and is listed with the harmonised one only.
+
+    Parameters
+    ----------
+    moments
+        Of all q features, the first `radiomic` of them radiomic.
+    """
+    deep = np.arange(moments.mean.size) >= radiomic
+    found: list[Candidate] = []
+    for model in ("radiomics", "deep", "fused"):
+        if model == "deep" and variant != "harmonized":
+            continue
+        factors = fusion.deep_penalty_factors if model == "fused" else (1.0,)
+        allowed = {"radiomics": ~deep, "deep": deep, "fused": np.ones_like(deep)}[model]
+        for factor in factors:
+            for size, features in _selections(moments, allowed, deep, factor, fusion):
+                found += [
+                    Candidate(fold, variant, model, Choice(size, c, factor), features)
+                    for c in fusion.inverse_penalties
+                ]
+    return found
+
+
+def choose(losses: dict[Choice, float]) -> Choice:
+    """Take the choice with the lowest validation loss.
+
+    Losses within one part in a million are equal, and the smaller model is taken then.
+    """
+    best = min(losses.values())
+    equal = [choice for choice, loss in losses.items() if loss <= best + 1e-6 * abs(best)]
+    return min(equal)
+
+
+def _selections(
+    moments: Standardized,
+    allowed: NDArray[np.bool_],
+    deep: NDArray[np.bool_],
+    factor: float,
+    fusion: Fusion,
+) -> list[tuple[int, Ints]]:
+    """Select features of each size by the LASSO, among those that pruning leaves."""
+    kept = _pruned(moments, allowed, fusion.correlation_limit)
+    if kept.size == 0:
+        return [(size, np.zeros(0, np.int64)) for size in fusion.sizes]
+    path = lasso_path(
+        moments,
+        penalty_factors=np.where(deep, factor, 1.0),
+        candidates=kept,
+        largest=max(fusion.sizes),
+    )
+    return [(one.size, one.features) for one in select(path, fusion.sizes)]
+
+
+def _pruned(moments: Standardized, allowed: NDArray[np.bool_], limit: float) -> Ints:
+    """Indices that pruning keeps among the allowed features."""
+    indices = np.flatnonzero(allowed)
+    part = Standardized(
+        weight=moments.weight,
+        mean=moments.mean[indices],
+        sd=moments.sd[indices],
+        constant=moments.constant[indices],
+        target_mean=moments.target_mean,
+        target_sd=moments.target_sd,
+        correlation=moments.correlation[np.ix_(indices, indices)],
+        covariance=moments.covariance[indices],
+    )
+    return np.asarray(indices[prune_standardized(part, limit)], np.int64)
+
+
+def pack(
+    found: Sequence[Candidate], coefficients: Sequence[NDArray[np.float64]]
+) -> dict[str, NDArray[np.generic]]:
+    """Lay candidates and their coefficients out flat, as `FuseQuestion.problems` has them."""
+    sizes = [one.features.size for one in found]
+    return {
+        "index": np.array(
+            [(one.fold, VARIANTS.index(one.variant)) for one in found], np.int64
+        ).reshape(-1, 2),
+        "offsets": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        "features": np.concatenate([np.zeros(0, np.int64), *(one.features for one in found)]),
+        "coefficients": np.concatenate([np.zeros(0), *coefficients]),
+    }

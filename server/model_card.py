@@ -1,0 +1,78 @@
+"""The model card: what a release is, how it did, and what it is not for, in one page to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.heads import MODELS
+from common.study import Study
+
+
+def model_card(study: Study, results: dict[str, Any]) -> str:
+    """Write the card as Markdown."""
+    lines = [
+        f"# {study.name}",
+        "",
+        f"Study fingerprint `{study.fingerprint}`, run `{results['run']}`.",
+        "",
+        "Not a medical device. For research; a score must not decide about a patient.",
+        "",
+        "## What it does",
+        "",
+        f"From short-axis cine slices ({', '.join(study.cohort.phases)}) with a myocardium mask, "
+        f"it scores a patient between 0 ({study.outcome.negative}) and 1 "
+        f"({study.outcome.positive}). "
+        f"The score is the {study.fusion.patient_score} over slices, averaged over "
+        f"{study.folds} fold(s).",
+        "",
+        "## Who it was built on",
+        "",
+        "| site | role | positive | negative | slices |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | {site['role']} | {site['patients']['positive']} | "
+            f"{site['patients']['negative']} | {site['slices']} |"
+            for name, site in results["sites"].items()
+        ),
+        "",
+        "## How it did",
+        "",
+        "AUC within each external site, with DeLong's 95 % interval; sensitivity and specificity "
+        "at the threshold that was frozen on training sites' validation patients "
+        f"(target sensitivity {study.operating_point.sensitivity:.2f}).",
+        "",
+        "| external site | model | AUC | not harmonised | sensitivity | specificity |",
+        "|---|---|---|---|---|---|",
+        *(_row(site, model, one) for site, one in results["external"].items() for model in MODELS),
+        "",
+        "## At a new hospital",
+        "",
+        "Its batch effects are estimated from its own unlabelled images (at least "
+        f"{study.harmonization.minimum_rows} slices a batch; below that none are taken out). The "
+        "result is transductive: it depends on which patients are scored together.",
+        "",
+        "## Limits",
+        "",
+        "- Scanners, protocols and populations unlike those above were not tested.",
+        "- The mask decides much of the result; it must follow the same conventions.",
+        "- A complete separation gives an interval of no width; that is the method, not certainty.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(site: str, model: str, one: dict[str, Any]) -> str:
+    own, raw = one["models"][model], one["unharmonized"][model]
+    cells = [site, model, _interval(own), f"{raw['auc']:.3f}"]
+    cells += [_share(own, "sensitivity"), _share(own, "specificity")]
+    return f"| {' | '.join(cells)} |"
+
+
+def _interval(model: dict[str, Any]) -> str:
+    low, high = model["auc_ci"]
+    return f"{model['auc']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _share(model: dict[str, Any], name: str) -> str:
+    value = model[name]
+    return "-" if value is None else f"{value:.2f}"

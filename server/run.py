@@ -1,0 +1,104 @@
+"""What a run knows so far, in one folder: events as they happen, checkpoints, and the results.
+
+A folder belongs to one run of one study. It is never overwritten: a finished run is refused, an
+unfinished one of the same study is gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from common.errors import RunError
+from common.messages import Arrays
+from common.study import Study
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder and its study."""
+
+    path: Path
+    study: Study
+    identity: str
+
+    @classmethod
+    def begin(cls, path: Path, study: Study) -> RunFolder:
+        """Make a run's folder, or open that of an unfinished run of the same study.
+
+        Raises
+        ------
+        RunError
+            The folder holds a finished run, a run of another study, or something else.
+        """
+        marker = path / "run.json"
+        if (path / "results.json").exists():
+            raise RunError(
+                f"{path} already holds a finished run, which is never overwritten.",
+                "Give another folder with --out.",
+            )
+        if marker.exists():
+            held = json.loads(marker.read_text(encoding="utf-8"))
+            if held["fingerprint"] != study.fingerprint:
+                raise RunError(
+                    f"{path} holds an unfinished run of another study ({held['study']}, "
+                    f"{held['fingerprint'][:12]}).",
+                    "Give another folder with --out, or run that study to go on with it.",
+                )
+            return cls(path, study, held["identity"])
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunError(f"{path} exists and is not a run.", "Give another folder with --out.")
+        (path / "checkpoint").mkdir(parents=True)
+        now = datetime.now(UTC)
+        identity = f"{study.name}-{now:%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
+        content = {
+            "study": study.name,
+            "fingerprint": study.fingerprint,
+            "identity": identity,
+            "started": now.isoformat(timespec="seconds"),
+        }
+        write_json(marker, content)
+        return cls(path, study, identity)
+
+    def event(self, **fields: Any) -> None:
+        """Append a line to events.jsonl, with the time in UTC."""
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **fields}
+        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """Read all events of the run so far, those before an interruption too."""
+        path = self.path / "events.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def keep(self, name: str, arrays: Arrays) -> None:
+        """Write a checkpoint, whole or not at all."""
+        folder = self.path / "checkpoint"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
+            part = Path(file.name)
+        save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, part)
+        part.replace(folder / f"{name}.safetensors")
+
+    def kept(self, name: str) -> Arrays | None:
+        """Read a checkpoint back; None where there is none."""
+        path = self.path / "checkpoint" / f"{name}.safetensors"
+        return dict(load_file(path)) if path.exists() else None
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON, whole or not at all."""
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,91 @@
+"""Run a study over site folders by Flower's simulation engine, in this very process.
+
+`run_simulation` of Flower leaves nothing running behind it. The engine's processes are fewer than
+the sites where there are many; the results do not depend on their number.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from client.imaging.extract import available_cores
+from common.errors import RunError
+from server.federation import Watch
+from server.run import RunFolder
+
+PATIENCE_SECONDS = 24 * 3600.0
+
+
+def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch: Watch) -> None:
+    """Run the whole federation; results are written into the run's folder.
+
+    Parameters
+    ----------
+    sites
+        Folder of every site of the study's roster.
+    names
+        Names of the radiomic features.
+    watch
+        Told of each stage and step as it is done.
+
+    Raises
+    ------
+    MyoFedError
+        What ended the run: a site that refused, a study that does not fit, Ctrl-C.
+    """
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    from flwr.simulation import run_simulation
+
+    from client.app import carrier
+    from server.app import coordinator_app
+    from simulation.workers import LocalWorkers
+
+    for name in ("flwr", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    study = run.study
+    folders = tuple(str(sites[site.name]) for site in study.sites)
+    processes = min(len(folders), 2 * available_cores())
+    failures: list[BaseException] = []
+    stop = threading.Event()
+    server = coordinator_app(run, names, watch, PATIENCE_SECONDS, stop, failures.append)
+    client = carrier(LocalWorkers(folders, study.canonical(), run.identity))
+    with _ctrl_c_sets(stop), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run_simulation(
+            server,
+            client,
+            num_supernodes=len(folders),
+            backend_config={
+                "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+                "init_args": {
+                    "num_cpus": processes,
+                    "logging_level": logging.ERROR,
+                    "log_to_driver": False,
+                },
+            },
+        )
+    if failures:
+        raise failures[0]
+    if not (run.path / "results.json").exists():
+        raise RunError("The run ended without results.", "Its events.jsonl shows how far it came.")
+
+
+@contextmanager
+def _ctrl_c_sets(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C end the run at its next pause, so that the engine is shut down in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

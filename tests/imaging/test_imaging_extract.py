@@ -1,0 +1,215 @@
+"""Extraction of many cases: cache, damage, resuming, faults, processes."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import client.imaging.extract as extract
+from client.imaging.cache import Entry, case_key, load, save
+from client.imaging.extract import Case, cnn_tensors, extract_cases
+from client.imaging.preprocess import Preprocessing, cnn_input, prepare_slice
+from client.imaging.radiomics import RadiomicsRecipe, extract_slice
+from common.errors import ImageError
+
+PREPROCESSING = Preprocessing()
+RECIPE = RadiomicsRecipe()
+HEARTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "mnms-hcm"
+
+
+def make_case(folder, name, slices=2, shear=0.0):
+    """A small heart: `slices` rings between an empty first and last slice."""
+    rng = np.random.default_rng(sum(map(ord, name)))
+    y, x = np.mgrid[:64, :64] - 32
+    r = np.hypot(y, x)
+    image = rng.normal(200, 20, (slices + 2, 64, 64)) + 200 * (r < 12)
+    labels = np.zeros(image.shape, dtype=np.uint8)
+    labels[1:-1] = np.where(r < 12, 1, np.where(r < 19, 2, 0))
+    affine = np.diag([-1.3, -1.3, 8.0, 1.0])
+    affine[0, 1] = shear
+    paths = folder / f"{name}.nii.gz", folder / f"{name}_gt.nii.gz"
+    for path, array in zip(paths, (image.astype(np.int16), labels), strict=True):
+        nibabel.save(nibabel.Nifti1Image(array.T, affine), path)
+    return Case(name, *paths)
+
+
+def run(cases, folder, **more):
+    return extract_cases(cases, PREPROCESSING, RECIPE, folder, **{"workers": 1, **more})
+
+
+def same(one, two):
+    return one.features.tobytes() == two.features.tobytes() and one.slices == two.slices
+
+
+def test_a_case_is_its_slices_measured_one_by_one(tmp_path):
+    case = make_case(tmp_path, "A", slices=3)
+    (result,) = run([case], tmp_path / "cache")
+    assert result.fault is None
+    assert result.slices == (1, 2, 3)
+    assert result.features.shape == (3, 939)
+    image = sitk.GetArrayFromImage(sitk.ReadImage(str(case.image)))
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(case.mask))) == 2
+    spacing = sitk.ReadImage(str(case.image)).GetSpacing()[:2]
+    tensors = cnn_tensors(result)
+    for row, z in enumerate(result.slices):
+        prepared = prepare_slice(image[z], mask[z], spacing, PREPROCESSING)
+        assert np.allclose(result.features[row], extract_slice(prepared, RECIPE), rtol=1e-12)
+        assert result.areas_mm2[row] == prepared.mask.sum()
+        assert np.array_equal(tensors[row], cnn_input(prepared, PREPROCESSING))
+
+
+def test_a_repeat_comes_from_the_cache_bit_by_bit(tmp_path, monkeypatch):
+    case = make_case(tmp_path, "A")
+    (first,) = run([case], tmp_path / "cache")
+    monkeypatch.setattr(extract, "measure", None)  # a second measurement would fail
+    (again,) = run([case], tmp_path / "cache")
+    assert not first.cached
+    assert again.cached
+    assert same(first, again)
+    assert np.array_equal(first.areas_mm2, again.areas_mm2)
+
+
+def test_the_key_covers_all_that_matters(tmp_path):
+    a, b = make_case(tmp_path, "A"), make_case(tmp_path, "B")
+
+    def key(case=a, preprocessing=PREPROCESSING, recipe=RECIPE):
+        chosen = (case.frame, case.myocardium, case.slices)
+        return case_key(case.image, case.mask, *chosen, preprocessing, recipe)
+
+    keys = [
+        key(),
+        key(b),
+        key(replace(a, mask=a.image)),
+        key(replace(a, frame=0)),
+        key(replace(a, myocardium=1)),
+        key(replace(a, slices=(1,))),
+        key(preprocessing=Preprocessing(size=128)),
+        key(recipe=RadiomicsRecipe(bin_width=5)),
+    ]
+    assert len(set(keys)) == len(keys)
+    moved = tmp_path / "moved.nii.gz"
+    moved.write_bytes(a.image.read_bytes())
+    assert key(replace(a, case_id="renamed", image=moved)) == key()
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "other"])
+def test_a_damaged_entry_is_measured_again(tmp_path, damage):
+    case = make_case(tmp_path, "A", slices=1)
+    (first,) = run([case], tmp_path / "cache")
+    content = bytearray(first.entry.read_bytes())
+    content[len(content) // 2] ^= 0x01
+    first.entry.write_bytes(
+        {"flip": content, "truncate": content[:-200], "empty": b"", "other": b"PK\x03\x04abc"}[
+            damage
+        ]
+    )
+    with pytest.raises(ImageError, match="gone or is damaged"):
+        cnn_tensors(first)
+    (again,) = run([case], tmp_path / "cache")
+    assert not again.cached
+    assert same(first, again)
+    assert cnn_tensors(again).shape == (1, 3, 128, 128)
+
+
+def test_an_entry_with_arrays_of_other_lengths_is_not_believed(tmp_path):
+    zeros = np.zeros
+    entry = Entry(
+        zeros((2, 939)), zeros(3, int), zeros(3), zeros((3, 4, 4), "f4"), zeros((3, 4, 4), bool)
+    )
+    save(tmp_path, "k", entry)
+    assert load(tmp_path, "k") is None
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+    cases = [make_case(tmp_path, name, slices=1) for name in "ABC"]
+    cache = tmp_path / "cache"
+
+    def stop(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(cases, cache, progress=stop)
+    assert len(list(cache.iterdir())) == 2
+    assert not list(cache.glob(".writing*"))
+    seen = []
+    results = run(cases, cache, progress=lambda done, total: seen.append((done, total)))
+    assert sorted(r.cached for r in results) == [False, True, True]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def full(stream, **arrays):
+        stream.write(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    (result,) = run([make_case(tmp_path, "A", slices=1)], tmp_path / "cache")
+    assert "no space left" in result.fault.found
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_bad_case_is_a_fault_and_the_others_go_on(tmp_path):
+    good, bad, flat = (make_case(tmp_path, name, slices=1) for name in ("good", "bad", "flat"))
+    bad.image.write_bytes(bad.image.read_bytes()[:300])
+    absent = Case("absent", tmp_path / "none.nii.gz", good.mask)
+    wrong = replace(good, case_id="wrong", slices=(1, 9))
+    empty = replace(good, case_id="empty", slices=(0,))
+    cases = [bad, good, absent, wrong, empty]
+    results = run(cases, tmp_path / "cache")
+    assert [r.case_id for r in results] == ["bad", "good", "absent", "wrong", "empty"]
+    assert [r.fault is None for r in results] == [False, True, False, False, False]
+    assert {r.fault.code for r in results if r.fault} == {"image-invalid"}
+    said = [str(r.fault) for r in results if r.fault]
+    assert said[0].startswith("case bad, bad.nii.gz: ")
+    assert "does not exist" in said[1]
+    assert "slice 9 does not exist: the image has 3" in said[2]
+    assert "slice 0 shows no myocardium" in said[3]
+    with pytest.raises(ImageError, match="was not measured"):
+        cnn_tensors(results[0])
+    image = nibabel.load(flat.image)
+    nibabel.save(nibabel.Nifti1Image(np.ones(image.shape, np.int16), image.affine), flat.image)
+    (constant,) = run([flat], tmp_path / "cache")
+    assert constant.fault.found.startswith("slice 1: the slice is constant")
+
+
+def test_a_skewed_image_is_measured_and_noted(tmp_path):
+    straight, skewed = make_case(tmp_path, "A", 1), make_case(tmp_path, "B", 1, shear=0.02)
+    results = run([straight, skewed], tmp_path / "cache")
+    assert [bool(r.notes) for r in results] == [False, True]
+    assert "right angles" in run([skewed], tmp_path / "cache")[0].notes[0]
+
+
+@pytest.mark.slow
+def test_one_process_and_two_give_the_same_bits(tmp_path):
+    cases = [make_case(tmp_path, name, slices=1) for name in "ABC"]
+    bad = make_case(tmp_path, "bad", slices=1)
+    bad.mask.write_bytes(b"")
+    one = run([*cases, bad], tmp_path / "one", workers=1)
+    two = run([*cases, bad], tmp_path / "two", workers=2)
+    assert all(same(a, b) for a, b in zip(one, two, strict=True))
+    assert two[3].fault == one[3].fault
+    tensors = [np.stack([cnn_tensors(r) for r in results[:3]]) for results in (one, two)]
+    assert tensors[0].tobytes() == tensors[1].tobytes()
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.skipif(not HEARTS.is_dir(), reason=f"no M&Ms hearts at {HEARTS}")
+def test_a_real_heart_of_each_centre(tmp_path):
+    with (HEARTS / "patients.csv").open() as stream:
+        rows = {row["centre"]: row["patient_id"] for row in csv.DictReader(stream)}
+    cases = []
+    for centre, patient in rows.items():
+        path = HEARTS / f"centre{centre}" / patient / f"{patient}_sa_ED.nii.gz"
+        cases.append(Case(patient, path, path.with_name(f"{patient}_sa_ED_gt.nii.gz")))
+    results = run(cases, tmp_path / "cache")
+    assert all(r.fault is None for r in results)
+    for result in results:
+        assert len(result.slices) >= 4
+        assert np.isfinite(result.features).all()
+        assert 300 < np.median(result.areas_mm2) < 6000
