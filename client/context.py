@@ -31,7 +31,7 @@ class RunMemory:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
             part = Path(file.name)
-        save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, part)
+        save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, part)
         part.replace(self.folder / f"{name}.safetensors")
 
     def load(self, name: str) -> Arrays:

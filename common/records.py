@@ -31,9 +31,9 @@ def to_record(message: object) -> RecordDict:
         value = getattr(message, item.name)
         if isinstance(value, Mapping):
             for key, array in value.items():
-                arrays[f"{item.name}/{key}"] = Array(np.ascontiguousarray(array))
+                arrays[f"{item.name}/{key}"] = Array(np.asarray(array, order="C"))
         elif isinstance(value, np.ndarray):
-            arrays[item.name] = Array(np.ascontiguousarray(value))
+            arrays[item.name] = Array(np.asarray(value, order="C"))
         elif isinstance(value, _SCALARS):
             scalars[item.name] = value
         else:

@@ -80,7 +80,7 @@ class Release:
         """Write the release into `folder`, which is made."""
         folder.mkdir(parents=True, exist_ok=True)
         for number, fold in enumerate(self.folds):
-            arrays = {key: np.ascontiguousarray(value) for key, value in fold.arrays().items()}
+            arrays = {key: np.asarray(value, order="C") for key, value in fold.arrays().items()}
             save_file(arrays, folder / f"fold-{number}.safetensors")
         content = json.dumps(json.loads(self.study.canonical()), indent=2, sort_keys=True)
         (folder / "study.json").write_text(content + "\n", encoding="utf-8")

@@ -100,8 +100,14 @@ class Covariate(Section):
 
 
 class Harmonization(Section):
-    """Distributed ComBat: what a batch is, which effects to keep, how to estimate."""
+    """Distributed ComBat: what a batch is, which effects to keep, how to estimate.
 
+    `transform` is applied to every radiomic feature first. Many are products of grey levels and
+    span ten orders of magnitude; asinh makes them symmetric enough for ComBat's normal errors,
+    leaves small values as they are, and needs nothing estimated.
+    """
+
+    transform: Literal["asinh", "none"] = "asinh"
     mode: Literal["parametric", "nonparametric", "mean_only", "none"] = "parametric"
     batch: Literal["site", "scanner"] = "site"
     reference: str = ""
@@ -139,7 +145,7 @@ class Fusion(Section):
 
     sizes: tuple[Count, ...] = Field((5, 10, 20, 50), min_length=1)
     correlation_limit: float = Field(0.95, gt=0.0, le=1.0)
-    inverse_penalties: tuple[Positive, ...] = Field((0.01, 0.1, 1.0), min_length=1)
+    inverse_penalties: tuple[Positive, ...] = Field((0.03, 0.1, 0.3, 1.0), min_length=1)
     deep_penalty_factors: tuple[Positive, ...] = Field((1.0, 3.0, 10.0), min_length=1)
     patient_score: Literal["max", "mean", "top3"] = "max"
 

@@ -88,7 +88,7 @@ class RunFolder:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
             part = Path(file.name)
-        save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, part)
+        save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, part)
         part.replace(folder / f"{name}.safetensors")
 
     def kept(self, name: str) -> Arrays | None:

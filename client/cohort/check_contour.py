@@ -59,7 +59,8 @@ def check_contour(
         named = {fault.where for fault in faults}
         faults += [fault for fault in more_faults if fault.where not in named]
         notes += more_notes
-    return faults, notes
+    named = {fault.where for fault in faults}
+    return faults, [note for note in notes if note.where not in named]
 
 
 def contrast(image: NDArray[np.generic], ring: NDArray[np.bool_]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ def count_hidden_nan(path: Path, frame: int | None = None) -> int:
     import nibabel as nib
 
     try:
-        stored = nib.load(path)
+        stored: Any = nib.load(path)
         if not np.issubdtype(stored.get_data_dtype(), np.floating):
             return 0
         held = stored.dataobj

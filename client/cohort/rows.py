@@ -29,7 +29,7 @@ class SiteRows:
     folds : (P,) the fold in which a patient validates; -1 at an external site or for none
     patient : (n,) the patient of each slice, as a number
     labels : (n,) 0/1 of each slice
-    features : (n, 939) radiomics
+    features : (n, 939) radiomics, transformed as the study says
     images, masks : (n, crop, crop) float32
     batch : n names of ComBat batches
     covariates : the study's covariates, n values each; blank where missing
@@ -141,7 +141,7 @@ def lay_out(
         folds=folds,
         patient=owner,
         labels=np.array(labels, dtype=np.int64),
-        features=np.concatenate(features),
+        features=_transformed(np.concatenate(features), study),
         images=np.concatenate(images).astype(np.float32),
         masks=np.concatenate(masks),
         batch=tuple(_batch(site.name, patients[index], study) for index in owner),
@@ -165,6 +165,10 @@ def _chosen(count: int, study: Study) -> list[int]:
         return list(range(count))
     edge = count // 4
     return list(range(edge, max(count - edge, edge + 1)))
+
+
+def _transformed(features: npt.NDArray[np.float64], study: Study) -> npt.NDArray[np.float64]:
+    return np.arcsinh(features) if study.harmonization.transform == "asinh" else features
 
 
 def _batch(site: str, patient: Patient, study: Study) -> str:

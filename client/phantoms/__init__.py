@@ -1,0 +1,1 @@
+"""Phantoms: short-axis cine patients made from anatomy, tissue and scanner effects."""

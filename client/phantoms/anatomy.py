@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 CAVITY, MYOCARDIUM, RIGHT = 1, 2, 3
 """Label values of the mask, as in the M&Ms challenge; 0 is background."""
@@ -117,7 +117,7 @@ def draw_thickness(rng: np.random.Generator, scar: bool, age: float) -> float:
 
 
 def sample_heart(heart: Heart, x: Floats, y: Floats, level: Floats) -> Sampled:
-    """Sample a heart on a grid: x (1, 1, columns) and y (1, rows, 1) in mm, level (slices, 1, 1)."""
+    """Sample a heart at x (1, 1, columns) and y (1, rows, 1) in mm, level (slices, 1, 1)."""
     across = x - (heart.centre[0] + heart.tilt[0] * level)
     down = y - (heart.centre[1] + heart.tilt[1] * level)
     radius = np.hypot(across, down)
@@ -131,11 +131,11 @@ def sample_heart(heart: Heart, x: Floats, y: Floats, level: Floats) -> Sampled:
     endocardium = heart.cavity * taper * (1.0 + outline)
     # Hypertrophy is strongest between the base and the middle and fades towards the apex.
     extra = (heart.thickest - heart.wall) * np.exp(-(((level - 0.35) / 0.55) ** 2))
-    bump = np.exp(-((_turn(angle - heart.peak) / heart.spread) ** 2))
+    bump = np.exp(-((turn(angle - heart.peak) / heart.spread) ** 2))
     thickness = heart.wall * (1.0 - 0.25 * level) + extra * bump
     epicardium = endocardium + thickness
 
-    swing = _turn(angle - heart.septum) / (heart.right_span * (1.0 - 0.25 * level))
+    swing = turn(angle - heart.septum) / (heart.right_span * (1.0 - 0.25 * level))
     crescent = np.maximum(np.cos(np.clip(swing, -1.0, 1.0) * (np.pi / 2)), 0.0) ** 0.8
     depth = heart.right_depth * (1.0 - 0.75 * level**1.5) * crescent
     # The inner edge of the crescent stops half a pixel short of the septum's own surface.
@@ -153,6 +153,12 @@ def sample_heart(heart: Heart, x: Floats, y: Floats, level: Floats) -> Sampled:
     )
 
 
+def turn(angle: Floats) -> Floats:
+    """The angle brought into (-pi, pi]."""
+    turned: Floats = np.remainder(angle + np.pi, 2 * np.pi) - np.pi
+    return turned
+
+
 def _papillaries(
     heart: Heart, across: Floats, down: Floats, endocardium: Floats, taper: Floats, level: Floats
 ) -> Floats:
@@ -166,9 +172,3 @@ def _papillaries(
     nearest = np.maximum(parts[0], parts[1])
     shown: Floats = np.where(present > 0.2, nearest, np.float32(-10.0)).astype(np.float32)
     return np.broadcast_to(shown, endocardium.shape)
-
-
-def _turn(angle: Floats) -> Floats:
-    """The angle brought into (-pi, pi]."""
-    turned: Floats = np.remainder(angle + np.pi, 2 * np.pi) - np.pi
-    return turned

@@ -11,6 +11,7 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -59,21 +60,21 @@ DEFAULT: tuple[PhantomSite, ...] = (
     ),
     PhantomSite(
         "bergamo",
-        Vendor("Lumen", "Lumen Arc", 1.5, 1.5, 1.9, 9.0, 184, 0.05, 0.1, 0.8, 160.0),
+        Vendor("Lumen", "Lumen Arc", 1.5, 1.5, 1.9, 9.0, 184, 0.05, 0.1, 0.72, 160.0),
         patients=32,
         prevalence=0.27,
         mean_age=55.0,
     ),
     PhantomSite(
         "coimbra",
-        Vendor("Meridian", "Meridian Corona", 3.0, 1.4, 1.4, 8.0, 192, 0.06, 0.5, 1.1, 900.0),
+        Vendor("Meridian", "Meridian Corona", 3.0, 1.4, 1.4, 8.0, 192, 0.06, 0.5, 1.25, 900.0),
         patients=30,
         prevalence=0.73,
         mean_age=47.0,
     ),
     PhantomSite(
         "dorpat",
-        Vendor("Halden", "Halden S3", 3.0, 1.2, 1.9, 10.0, 224, 0.05, 0.35, 1.3, 1400.0),
+        Vendor("Halden", "Halden S3", 3.0, 1.2, 1.9, 10.0, 224, 0.05, 0.35, 1.4, 1400.0),
         patients=34,
         prevalence=0.45,
         mean_age=58.0,
@@ -152,7 +153,7 @@ def _write_patient(
 
 def _write(path: Path, voxels: NDArray[np.int16] | NDArray[np.uint8], vendor: Vendor) -> None:
     """Write a stack (slices, rows, columns) as compressed NIfTI with the scanner's spacing."""
-    image = sitk.GetImageFromArray(voxels)
+    image: Any = sitk.GetImageFromArray(voxels)
     image.SetSpacing((vendor.spacing, vendor.spacing, vendor.pitch))
     half = -vendor.spacing * (vendor.matrix - 1) / 2
     image.SetOrigin((half, half, 0.0))

@@ -80,10 +80,10 @@ def make_patient(
 def _lay_heart(
     rng: np.random.Generator, signal: Floats, sampled: Sampled, texture: Floats, spacing: float
 ) -> Floats:
-    """Lay walls, blood and papillary muscles over the surroundings (all (slices, rows, columns))."""
+    """Lay walls, blood and papillary muscles over the surroundings; all (slices, rows, columns)."""
     slices, rows, columns = signal.shape
     flow = smooth_field(rng, (slices, rows, columns), spacing, 6.0)
-    muscle = MYOCARDIAL * float(rng.lognormal(0.0, 0.05))
+    muscle = MYOCARDIAL * float(rng.lognormal(0.0, 0.08))
     edge = 1.1 * spacing
     signal = over(signal, sampled.outline, MUSCLE, edge)
     # Trabeculae roughen the inner edges: the mask's contour is smooth, the blood's is not.

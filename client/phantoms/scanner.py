@@ -60,9 +60,9 @@ def acquire(rng: np.random.Generator, vendor: Vendor, signal: Floats) -> NDArray
 
     Noise, gain, shading and display curve vary a little from patient to patient.
     """
-    noise = vendor.noise * float(rng.lognormal(0.0, 0.25))
+    noise = vendor.noise * float(rng.lognormal(0.0, 0.35))
     gain = vendor.gain * float(rng.lognormal(0.0, 0.12))
-    gamma = vendor.gamma * float(rng.lognormal(0.0, 0.05))
+    gamma = vendor.gamma * float(rng.lognormal(0.0, 0.1))
     shaded = (signal * _shading(rng, vendor)).astype(np.complex64)
     shape = signal.shape
     shaded.real += noise * rng.standard_normal(shape, dtype=np.float32)

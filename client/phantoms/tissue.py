@@ -3,7 +3,8 @@
 On cine images without contrast agent scar is nearly invisible. What is left of it, and what the
 radiomics of Fahmy et al. (J Cardiovasc Magn Reson 2022;24:40) live on, is a slight change of
 texture: here a patchy region about the thickest part of the wall, a little brighter, in which the
-signal varies more and over longer distances than in tissue without scar.
+signal varies more and over longer distances than elsewhere. Some such fibrosis is in every
+hypertrophic heart; those with scar have more of it, and the two classes overlap.
 """
 
 from __future__ import annotations
@@ -13,22 +14,26 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from client.phantoms.anatomy import Floats, Heart, Sampled
+from client.phantoms.anatomy import Floats, Heart, Sampled, turn
 
 HETEROGENEITY = 0.08, 0.3
 """Relative spread of the signal in any myocardium: median over patients, and its log-spread."""
 GRAIN = 3.2
 """Correlation length of that heterogeneity, mm."""
-SCAR_LIFT = 0.14
+SCAR_LIFT = 0.20
 """Mean relative change of signal inside fibrosis of strength 1."""
-SCAR_SPREAD = 0.14
+SCAR_SPREAD = 0.12
 """Relative spread of the signal that fibrosis of strength 1 adds."""
+PATCH = 10.0
+"""Correlation length of the ragged border of fibrosis, mm."""
 SCAR_GRAIN = 5.5
 """Correlation length inside fibrosis, mm."""
-STRENGTH = 1.0, 0.31
+STRENGTH = 1.0, 0.38
 """Median strength of fibrosis with scar, and without it."""
 STRENGTH_SPREAD = 0.75
 """Log-spread of that strength over patients of either class: they overlap, as in life."""
+STRONGEST = 1.8
+"""The strength is held to this: brighter would be plain to the eye."""
 
 
 def smooth_field(
@@ -56,10 +61,14 @@ def smooth_field(
 
 @dataclass(frozen=True)
 class Tissue:
-    """One patient's myocardium: `heterogeneity` and `scar` as relative strengths (scar 0: none)."""
+    """One patient's myocardium.
+
+    `heterogeneity` is the relative spread of the signal everywhere; `fibrosis` the strength of the
+    change in the region about the angle `where` (radians), `extent` radians to each side.
+    """
 
     heterogeneity: float
-    scar: float
+    fibrosis: float
     where: float
     extent: float
 
@@ -68,30 +77,32 @@ def draw_tissue(rng: np.random.Generator, heart: Heart, scar: bool, age: float) 
     """Draw the tissue of one patient; heterogeneity rises mildly with age (years)."""
     median, spread = HETEROGENEITY
     aged = 1.0 + 0.003 * (age - 52.0)
-    heterogeneity = median * aged * float(rng.lognormal(0.0, spread))
     strength = STRENGTH[0 if scar else 1] * float(rng.lognormal(0.0, STRENGTH_SPREAD))
-    where = heart.peak + float(rng.normal(0.0, 0.3))
-    extent = float(rng.uniform(0.8, 1.2))
-    return Tissue(heterogeneity, min(strength, 2.5), where, extent)
+    return Tissue(
+        heterogeneity=median * aged * float(rng.lognormal(0.0, spread)),
+        fibrosis=min(strength, STRONGEST),
+        where=heart.peak + float(rng.normal(0.0, 0.3)),
+        extent=float(rng.uniform(0.8, 1.2)),
+    )
 
 
 def myocardial_texture(
     rng: np.random.Generator, tissue: Tissue, sampled: Sampled, spacing: float
 ) -> Floats:
-    """Factor on the myocardial signal, about 1, as (slices, rows, columns).
+    """Factor on the myocardial signal, about 1, as (slices, rows, columns); `spacing` in mm.
 
-    The same random numbers are used with and without scar, so that a patient differs from its twin
-    without scar by the scar alone.
+    A patient draws the same numbers whatever its fibrosis, so its twin without scar differs from it
+    by the scar alone.
     """
-    shape = (sampled.angle.shape[0], sampled.angle.shape[1], sampled.angle.shape[2])
-    texture = 1.0 + tissue.heterogeneity * smooth_field(rng, shape, spacing, GRAIN / 2)
-    patches = smooth_field(rng, shape, spacing, 5.0)
+    slices, rows, columns = sampled.angle.shape
+    shape = (slices, rows, columns)
+    even = smooth_field(rng, shape, spacing, GRAIN / 2)
+    patches = smooth_field(rng, shape, spacing, PATCH / 2)
     coarse = smooth_field(rng, shape, spacing, SCAR_GRAIN / 2)
-    if tissue.scar > 0.0:
-        off = np.abs(np.angle(np.exp(1j * (sampled.angle - tissue.where)))).astype(np.float32)
-        middle = np.minimum(sampled.left, -sampled.cavity) / 3.0
-        inside = 1.6 * (tissue.extent - off) + 0.9 * patches + 0.4 * np.clip(middle, 0.0, 1.0)
-        region = 1.0 / (1.0 + np.exp(np.clip(-3.0 * inside, -30.0, 30.0)))
-        texture = texture + tissue.scar * region * (SCAR_LIFT + SCAR_SPREAD * coarse)
-    limited: Floats = np.clip(texture, 0.3, 2.2).astype(np.float32)
+    off = np.abs(turn(sampled.angle - tissue.where))
+    depth = np.clip(np.minimum(sampled.left, -sampled.cavity) / 3.0, 0.0, 1.0)
+    inside = 1.6 * (tissue.extent - off) + 0.9 * patches + 0.4 * depth
+    region = 1.0 / (1.0 + np.exp(np.clip(-3.0 * inside, -30.0, 30.0)))
+    change = tissue.fibrosis * region * (SCAR_LIFT + SCAR_SPREAD * coarse)
+    limited: Floats = np.clip(1.0 + tissue.heterogeneity * even + change, 0.3, 2.2)
     return limited

@@ -51,7 +51,7 @@ def draw_torso(rng: np.random.Generator, heart: Heart, female: bool) -> Torso:
             float(rng.uniform(20.0, 32.0)),
         ),
         stomach_signal=float(rng.uniform(0.35, 0.85)),
-        fat_signal=FAT * float(rng.lognormal(0.0, 0.06)),
+        fat_signal=FAT * float(rng.lognormal(0.0, 0.12)),
     )
 
 

@@ -3,6 +3,7 @@
 import gzip
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from cohort_samples import codes
@@ -120,9 +121,7 @@ def spoil_few_points(folder, number):
 
 
 def spoil_frame(folder, number):
-    for file in (folder / "dicom").iterdir():
-        if sitk.ReadImage(str(file)).GetMetaData("0020|0013").strip() == str(number):
-            file.unlink()
+    file_of(folder, number).unlink()
 
 
 @pytest.mark.parametrize(
@@ -165,6 +164,35 @@ def test_corrupt_dicom_is_named_and_the_rest_imported(source):
     report = load(source)
     assert len(report.patients) == 2
     assert any("000.dcm" in str(f) and f.code == "dicom-unreadable" for f in report.faults)
+
+
+def file_of(folder, number):
+    """Give the file with an InstanceNumber."""
+    for file in (folder / "dicom").iterdir():
+        if pydicom.dcmread(file, stop_before_pixels=True).InstanceNumber == number:
+            return file
+    raise AssertionError
+
+
+def test_damaged_pixels_of_a_contoured_frame(source):
+    root, diastole = source
+    file = file_of(root / "A", diastole["A"][2])
+    file.write_bytes(file.read_bytes()[:-200])
+    report = load(source)
+    assert codes(report.faults) == ["dicom-unreadable"]
+    assert file.name in report.faults[0].where
+    assert volumes(report)[0].GetSize()[2] == 3
+
+
+def test_a_frame_of_another_geometry_is_left_out(source):
+    root, diastole = source
+    file = file_of(root / "A", diastole["A"][2])
+    held = pydicom.dcmread(file)
+    held.PixelSpacing = [2.0, 2.0]
+    held.save_as(file)
+    report = load(source)
+    assert codes(report.faults) == ["frame-differs"]
+    assert volumes(report)[0].GetSize()[2] == 3
 
 
 def test_patients_left_out_are_counted(source):
