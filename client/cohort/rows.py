@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,16 @@ class SiteRows:
         return ~self.validates(fold)
 
 
-def cases_of(site: SiteFolder, patients: Sequence[Patient], study: Study) -> list[imaging.Case]:
+@dataclass(frozen=True)
+class Source:
+    """Where a site's cases come from: its name, its cache, and the label of the myocardium."""
+
+    name: str
+    cache: Path
+    myocardium: int
+
+
+def cases_of(source: Source, patients: Sequence[Patient], study: Study) -> list[imaging.Case]:
     """List what has to be measured: every case of the study's phases."""
     return [
         imaging.Case(
@@ -64,7 +74,7 @@ def cases_of(site: SiteFolder, patients: Sequence[Patient], study: Study) -> lis
             image=case.image,
             mask=case.mask,
             frame=case.frame,
-            myocardium=site.myocardium,
+            myocardium=source.myocardium,
             slices=tuple(sorted(case.slice_labels)) or None,
         )
         for patient, case in _cases(patients, study)
@@ -87,11 +97,12 @@ def load_rows(
         A case cannot be used (all are listed), or no patient is left.
     """
     patients = sorted(site.patients(), key=lambda patient: patient.patient_id)
-    return lay_out(site, patients, study, external=external, workers=workers, progress=progress)
+    source = Source(site.name, site.cache, site.myocardium)
+    return lay_out(source, patients, study, external=external, workers=workers, progress=progress)
 
 
 def lay_out(
-    site: SiteFolder,
+    source: Source,
     patients: Sequence[Patient],
     study: Study,
     *,
@@ -102,10 +113,10 @@ def lay_out(
     """As `load_rows`, for patients already gathered."""
     pairs = _cases(patients, study)
     measured = imaging.extract_cases(
-        cases_of(site, patients, study),
+        cases_of(source, patients, study),
         preprocessing_of(study.preprocessing),
         radiomics_of(study.radiomics),
-        site.cache,
+        source.cache,
         workers=workers,
         progress=progress,
     )
@@ -113,7 +124,7 @@ def lay_out(
     if not measured:
         phases = ", ".join(study.cohort.phases)
         raise CohortError(
-            f"Site {site.name} has no case of the study's phases ({phases}).",
+            f"Site {source.name} has no case of the study's phases ({phases}).",
             "Correct the column phase, or the study's cohort.phases.",
         )
     number = {patient.patient_id: index for index, patient in enumerate(patients)}
@@ -132,10 +143,10 @@ def lay_out(
     folds = (
         np.full(len(patients), -1, dtype=np.int64)
         if external
-        else draw_folds(patient_labels, study, site.name)
+        else draw_folds(patient_labels, study, source.name)
     )
     return SiteRows(
-        site=site.name,
+        site=source.name,
         patient_ids=tuple(patient.patient_id for patient in patients),
         patient_labels=patient_labels,
         folds=folds,
@@ -144,7 +155,7 @@ def lay_out(
         features=_transformed(np.concatenate(features), study),
         images=np.concatenate(images).astype(np.float32),
         masks=np.concatenate(masks),
-        batch=tuple(_batch(site.name, patients[index], study) for index in owner),
+        batch=tuple(_batch(source.name, patients[index], study) for index in owner),
         covariates={
             covariate.name: [patients[index].covariates.get(covariate.name, "") for index in owner]
             for covariate in study.harmonization.covariates

@@ -22,9 +22,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from client.imaging.names import all_names
 from client.imaging.preprocess import Preprocessing
 from client.imaging.radiomics import RadiomicsRecipe
+from common.feature_names import all_names
 
 LAYOUT: Final = 1
 """Raise it when the meaning of an entry, or the code that computes one, changes."""

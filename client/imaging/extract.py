@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from client.imaging import cache
 from client.imaging.measure import measure
-from client.imaging.names import all_names
 from client.imaging.preprocess import Preprocessing, channels
 from client.imaging.radiomics import RadiomicsRecipe, extractor
 from common.errors import Fault, ImageError
+from common.feature_names import all_names
 
 Progress = Callable[[int, int], None]
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from client.imaging.names import SHAPES, TEXTURES, all_names
 from client.imaging.preprocess import PreparedSlice
 from common.errors import ImageError
+from common.feature_names import SHAPES, TEXTURES, all_names
 
 FILTERS: Final = (
     "Original",

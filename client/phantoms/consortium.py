@@ -60,14 +60,14 @@ DEFAULT: tuple[PhantomSite, ...] = (
     ),
     PhantomSite(
         "bergamo",
-        Vendor("Lumen", "Lumen Arc", 1.5, 1.5, 1.9, 9.0, 184, 0.05, 0.1, 0.72, 160.0),
+        Vendor("Lumen", "Lumen Arc", 1.5, 1.5, 2.2, 9.0, 184, 0.025, 0.1, 0.72, 160.0),
         patients=32,
         prevalence=0.27,
         mean_age=55.0,
     ),
     PhantomSite(
         "coimbra",
-        Vendor("Meridian", "Meridian Corona", 3.0, 1.4, 1.4, 8.0, 192, 0.06, 0.5, 1.25, 900.0),
+        Vendor("Meridian", "Meridian Corona", 3.0, 1.4, 1.4, 8.0, 192, 0.09, 0.5, 1.25, 900.0),
         patients=30,
         prevalence=0.73,
         mean_age=47.0,

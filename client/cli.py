@@ -1,0 +1,325 @@
+"""`myofed site`: import a cohort, check it, measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cohort.importers.result import ImportReport
+from client.cohort.rows import Source, cases_of
+from client.cohort.rules import CohortRules
+from client.cohort.site_folder import SiteFolder
+from common.console import FAILED, console, progress_bar, show_json, to_person
+from common.errors import CohortError, Fault, WrongUse
+from common.study import Study, read_study
+
+app = typer.Typer(help="What a hospital does with its own cohort.", no_args_is_help=True)
+importers = typer.Typer(
+    help="Make a site folder from a cohort as it lies on your disk. Images are not copied unless "
+    "they must be converted.",
+    no_args_is_help=True,
+)
+app.add_typer(importers, name="import")
+
+Out = Annotated[Path, typer.Option("--out", help="Site folder to make, for example sites/tufts.")]
+Name = Annotated[
+    str, typer.Option("--name", help="The site's name in the roster; by default the folder's.")
+]
+PositiveClass = Annotated[str, typer.Option("--positive", help="Label of the positive class.")]
+NegativeClass = Annotated[str, typer.Option("--negative", help="Label of the negative class.")]
+Myocardium = Annotated[
+    int, typer.Option("--myocardium", min=1, help="Value of the myocardium in the masks.")
+]
+Part = Annotated[
+    str,
+    typer.Option("--part", help="K/N: only the K-th of N parts, to cut one cohort into sites."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of --part.")]
+StudyFile = Annotated[Path | None, typer.Option("--study", help="The study's protocol file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+@importers.command("table")
+def import_table(
+    csv: Annotated[Path, typer.Argument(help="CSV with patient_id, image, mask, phase, label.")],
+    out: Out,
+    name: Name = "",
+    positive: PositiveClass = "scar",
+    negative: Annotated[
+        str, typer.Option("--negative", help="Label of the negative class; else the other label.")
+    ] = "",
+    myocardium: Myocardium = 2,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", help="A label to leave out; may be repeated.")
+    ] = None,
+    part: Part = "",
+    seed: Seed = 0,
+) -> None:
+    """Import a CSV of images and masks in any format that SimpleITK reads.
+
+    Optional columns: frame (of a 4-D file), slice (then labels are per slice), and covariates such
+    as age, sex, vendor, scanner, field_strength. Paths are relative to the CSV, or absolute.
+    """
+    from client.cohort import importers as kinds
+
+    _tell(
+        kinds.import_table(
+            csv,
+            out,
+            name=name or out.name,
+            positive=positive,
+            negative=negative or None,
+            myocardium=myocardium,
+            exclude=tuple(exclude or ()),
+            part=_part(part),
+            seed=seed,
+        )
+    )
+
+
+@importers.command("acdc")
+def import_acdc(
+    root: Annotated[Path, typer.Argument(help="Folder with patientNNN folders.")],
+    out: Out,
+    name: Name = "",
+    positive: PositiveClass = "HCM",
+    negative: NegativeClass = "NOR",
+    part: Part = "",
+    seed: Seed = 0,
+) -> None:
+    """Import the ACDC challenge in its official layout (Info.cfg, patientNNN_frameNN)."""
+    from client.cohort import importers as kinds
+
+    _tell(
+        kinds.import_acdc(
+            root,
+            out,
+            name=name or out.name,
+            positive=positive,
+            negative=negative,
+            part=_part(part),
+            seed=seed,
+        )
+    )
+
+
+@importers.command("mnms")
+def import_mnms(
+    root: Annotated[Path, typer.Argument(help="Folder of the M&Ms challenge.")],
+    out: Out,
+    name: Name = "",
+    positive: PositiveClass = "HCM",
+    negative: NegativeClass = "NOR",
+    centre: Annotated[int | None, typer.Option("--centre", help="Only this centre.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="The challenge's table, if not below the folder.")
+    ] = None,
+    part: Part = "",
+    seed: Seed = 0,
+) -> None:
+    """Import the M&Ms challenge: 4-D files with their CSV, or one folder a centre and patient."""
+    from client.cohort import importers as kinds
+
+    _tell(
+        kinds.import_mnms(
+            root,
+            out,
+            name=name or out.name,
+            positive=positive,
+            negative=negative,
+            centre=centre,
+            csv=csv,
+            part=_part(part),
+            seed=seed,
+        )
+    )
+
+
+@importers.command("sunnybrook")
+def import_sunnybrook(
+    root: Annotated[Path, typer.Argument(help="Folder with one folder a patient.")],
+    out: Out,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="CSV with patient_id and label.")
+    ] = None,
+    name: Name = "",
+    positive: PositiveClass = "HCM",
+    negative: NegativeClass = "NOR",
+    contours: Annotated[
+        Path | None, typer.Option("--contours", help="Folder of contours, if not with the images.")
+    ] = None,
+) -> None:
+    """Import Sunnybrook: DICOM frames and contour polygons, converted to NIfTI in the site folder.
+
+    Frames are sorted by their headers; no header is copied.
+    """
+    from client.cohort import importers as kinds
+
+    with progress_bar("patients") as progress:
+        report = kinds.import_sunnybrook(
+            root,
+            out,
+            name=name or out.name,
+            positive=positive,
+            negative=negative,
+            labels=labels,
+            contours=contours,
+            progress=progress,
+        )
+    _tell(report)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="A site folder.")],
+    study: StudyFile = None,
+    share: Annotated[
+        Path | None,
+        typer.Option("--share", help="Write counts without identifiers here, to be sent on."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the counts that may be shared, as JSON.")
+    ] = False,
+) -> None:
+    """Check every case of a site: files, geometry, masks, labels, covariates. Lists all faults.
+
+    What is printed here names patients and stays at the site; --share and --json give counts only.
+    """
+    from client.cohort.check import check_site
+
+    site = SiteFolder.open(folder)
+    with progress_bar(f"checking {site.name}") as progress:
+        report = check_site(site, rules_of(read_study(study) if study else None), progress)
+    if share is not None:
+        from json import dumps
+
+        share.write_text(dumps(report.shareable(), indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        show_json(report.shareable())
+    else:
+        console.print(report.listing(), markup=False, soft_wrap=True)
+    if not report.passed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def extract(
+    folder: Annotated[Path, typer.Argument(help="A site folder.")],
+    study: Annotated[Path, typer.Option("--study", help="The study's protocol file.")],
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; by default all cores.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the radiomics of every case, on all cores. Ctrl-C is safe: it resumes."""
+    site, protocol = SiteFolder.open(folder), read_study(study)
+    counts = extract_site(site, protocol, workers)
+    if as_json:
+        show_json(counts)
+    else:
+        console.print(
+            f"{site.name}: {counts['slices']} slices of {counts['cases']} cases measured, "
+            f"{counts['cached']} cases from the cache."
+        )
+
+
+def rules_of(study: Study | None) -> CohortRules:
+    """Say what a study asks of a cohort; without one, the rules that hold everywhere."""
+    if study is None:
+        return CohortRules(phases=())
+    covariates = study.harmonization.covariates
+    required = [item.name for item in covariates if study.harmonization.missing == "refuse"]
+    if study.harmonization.batch == "scanner":
+        required.append("scanner")
+    return CohortRules(
+        phases=study.cohort.phases,
+        minimum_patients_per_class=study.cohort.minimum_patients_per_class,
+        levels={item.name: item.levels for item in covariates if item.kind == "categorical"},
+        required=tuple(required),
+        numeric=tuple(item.name for item in covariates if item.kind == "numeric"),
+    )
+
+
+def extract_site(site: SiteFolder, study: Study, workers: int | None = None) -> dict[str, int]:
+    """Measure a site's cases with a progress bar; give counts.
+
+    Raises
+    ------
+    CohortError
+        Cases cannot be used; all are listed.
+    """
+    from client.imaging.extract import extract_cases
+    from client.imaging.recipes import preprocessing_of, radiomics_of
+
+    source = Source(site.name, site.cache, site.myocardium)
+    with progress_bar(f"radiomics of {site.name}") as progress:
+        results = extract_cases(
+            cases_of(source, site.patients(), study),
+            preprocessing_of(study.preprocessing),
+            radiomics_of(study.radiomics),
+            site.cache,
+            workers=workers,
+            progress=progress,
+        )
+    faults = [result.fault for result in results if result.fault is not None]
+    if faults:
+        _refuse(site.name, faults)
+    return {
+        "cases": len(results),
+        "slices": sum(len(result.slices) for result in results),
+        "cached": sum(result.cached for result in results),
+    }
+
+
+def check_for_study(site: SiteFolder, study: Study, tell: Callable[[int, int], None]) -> None:
+    """Check a site against a study before a run.
+
+    Raises
+    ------
+    CohortError
+        There are faults, which are all listed, or the site's classes are not the study's.
+    """
+    from client.cohort.check import check_site
+
+    wanted = (study.outcome.positive, study.outcome.negative)
+    if (site.positive, site.negative) != wanted:
+        raise CohortError(
+            f"Site {site.name} calls its classes {site.positive!r} and {site.negative!r}; the "
+            f"study calls them {wanted[0]!r} and {wanted[1]!r}.",
+            "Set [outcome] in the study, or import the site with --positive and --negative.",
+        )
+    report = check_site(site, rules_of(study), tell)
+    if not report.passed:
+        _refuse(site.name, list(report.faults))
+
+
+def _refuse(site: str, faults: list[Fault]) -> None:
+    raise CohortError(
+        f"Site {site} has {len(faults)} fault(s):\n" + "\n".join(f"  {one}" for one in faults),
+        "Correct them at the site; 'myofed site check' lists them again.",
+    )
+
+
+def _tell(report: ImportReport) -> None:
+    site = report.site
+    counts = ", ".join(f"{number} {label}" for label, number in report.patients.items())
+    console.print(f"{site.name}: imported {counts} into {site.path}", soft_wrap=True)
+    for reason, number in report.skipped.items():
+        console.print(f"  left out: {number}, {reason}", markup=False)
+    for note in report.notes:
+        console.print(f"  note: {note}", markup=False, soft_wrap=True)
+    for fault in report.faults:
+        to_person.print(f"  [{fault.code}] {fault}", markup=False, soft_wrap=True)
+    console.print(f"Next: myofed site check {site.path}", soft_wrap=True)
+
+
+def _part(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    first, _, second = text.partition("/")
+    if not (first.isdigit() and second.isdigit()):
+        raise WrongUse(f"--part {text} is not K/N.", "Write, for example, --part 1/2.")
+    return int(first), int(second)

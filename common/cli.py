@@ -1,0 +1,75 @@
+"""`myofed study`: write a protocol file, and look at one."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.console import console, show_json, table_of
+from common.errors import WrongUse
+from common.study import Study, read_study
+
+app = typer.Typer(
+    help="Write and check the protocol that all sites of a study approve.", no_args_is_help=True
+)
+
+
+@app.command()
+def new(
+    path: Annotated[Path, typer.Argument(help="File to write, for example study.toml.")],
+) -> None:
+    """Write a commented protocol file with every default, to be edited."""
+    if path.exists():
+        raise WrongUse(f"{path} exists already.", "Give another name, or move it away first.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(template(), encoding="utf-8")
+    console.print(f"Wrote {path}. Put your sites into its roster, then: myofed study show {path}")
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="A study.toml.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
+) -> None:
+    """Validate a protocol file and show it with its fingerprint.
+
+    Sites compare the fingerprint: it is the same wherever the content is, whatever the formatting.
+    """
+    study = read_study(path)
+    if as_json:
+        content = json.loads(study.canonical())
+        show_json({"fingerprint": study.fingerprint, "study": content})
+        return
+    rows = [[site.name, site.role] for site in study.sites]
+    console.print(table_of(f"Study {study.name}", ["site", "role"], rows))
+    for line in describe(study):
+        console.print(line, markup=False)
+    console.print(f"fingerprint {study.fingerprint}")
+
+
+def template() -> str:
+    """Give the commented protocol file with every default."""
+    return files("common").joinpath("study_template.toml").read_text(encoding="utf-8")
+
+
+def describe(study: Study) -> list[str]:
+    """Say in a few plain lines what a study does."""
+    harmonization, training = study.harmonization, study.training
+    covariates = ", ".join(item.name for item in harmonization.covariates) or "none"
+    return [
+        f"outcome        {study.outcome.positive} against {study.outcome.negative}",
+        f"images         phases {', '.join(study.cohort.phases)}, {study.cohort.slices} slices, "
+        f"{study.preprocessing.spacing_mm:g} mm, bin width {study.radiomics.bin_width:g}",
+        f"ComBat         {harmonization.mode}, a batch is a {harmonization.batch}, "
+        f"covariates: {covariates}",
+        f"CNN            width {study.cnn.width:g}, {training.strategy}, {training.rounds} rounds "
+        f"of {training.local_epochs} epoch(s), learning rate {training.learning_rate:g}",
+        f"heads          sizes {', '.join(map(str, study.fusion.sizes))}; a patient's score is the "
+        f"{study.fusion.patient_score} of the slices",
+        f"folds          {study.folds}; sensitivity at least "
+        f"{study.operating_point.sensitivity:g}; seed {study.seed}",
+    ]

@@ -1,0 +1,82 @@
+"""The `myofed` command: federated training for myocardial scar screening on cine cardiac MR."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from client.cli import app as site_app
+from common.cli import app as study_app
+from common.console import DONE, FAILED, WRONG_USE, console, exit_code, progress_bar, show_error
+from common.console import to_person as _to_person
+from common.errors import MyoFedError
+from simulation.cli import demo, simulate
+
+app = typer.Typer(
+    help="Train one model across hospitals without moving an image.\n\nBegin with: myofed demo, or "
+    "myofed study new study.toml. Not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+app.add_typer(study_app, name="study")
+app.add_typer(site_app, name="site")
+app.command()(simulate)
+app.command()(demo)
+
+
+@app.command()
+def predict(
+    release: Annotated[Path, typer.Argument(help="Folder 'release' of a finished run.")],
+    cohort: Annotated[Path, typer.Argument(help="Cohort CSV; no labels needed.")],
+    out: Annotated[Path, typer.Option("--out", help="CSV of scores to write.")],
+    myocardium: Annotated[
+        int, typer.Option("--myocardium", min=1, help="Value of the myocardium in the masks.")
+    ] = 2,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder for measured radiomics; kept.")
+    ] = None,
+) -> None:
+    """Score the patients of a cohort with a release. For research; it decides about nobody.
+
+    Batch effects are estimated from the cohort's own images, so scores depend on which patients
+    are scored together.
+    """
+    from client.predict import predict as score
+    from client.predict import write_scores
+    from common.release import Release
+
+    model = Release.load(release)
+    folder = cache or out.parent / ".myofed-cache"
+    with progress_bar("radiomics") as progress:
+        found = score(model, cohort, myocardium, folder, progress=progress)
+    write_scores(found, out)
+    small = found.batches_below_minimum
+    how = f"{found.batches_estimated} batch(es) harmonised from {found.slices} slices"
+    how += f", {small} too small and left as they are" if small else ""
+    console.print(f"{len(found.patients)} patients scored into {out}; {how}.", soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command: exit code 0 when done, 2 for a wrong use, 1 for any other failure."""
+    try:
+        app(standalone_mode=False)
+    except MyoFedError as error:
+        show_error(error)
+        sys.exit(exit_code(error))
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(WRONG_USE)
+    except (KeyboardInterrupt, click.Abort):
+        _to_person.print("Stopped. What is done is kept: give the same command to go on.")
+        sys.exit(FAILED)
+    sys.exit(DONE)
+
+
+if __name__ == "__main__":
+    main()
