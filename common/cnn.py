@@ -59,10 +59,12 @@ def _start(layer: nn.Module) -> None:
     """
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        nn.init.constant_(layer.bias, 0.0)
     elif isinstance(layer, nn.Linear):
         nn.init.xavier_uniform_(layer.weight)
-        nn.init.constant_(layer.bias, 0.0)
+    else:
+        return
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def initial_weights(width: float, dropout: float, crop: int, seed: int) -> NDArray[np.float32]:

@@ -43,11 +43,14 @@ class Head:
     scale: Floats
     coefficients: Floats
 
+    def logits(self, columns: Floats) -> Floats:
+        """Score slices on the logit scale: (n,) from their q features (n, q)."""
+        chosen = (columns[:, self.features] - self.center) / self.scale
+        return np.asarray(self.coefficients[0] + chosen @ self.coefficients[1:])
+
     def probabilities(self, columns: Floats) -> Floats:
         """Score slices: (n,) in (0, 1) from their q features (n, q)."""
-        chosen = (columns[:, self.features] - self.center) / self.scale
-        logits = self.coefficients[0] + chosen @ self.coefficients[1:]
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * self.logits(columns))))
 
     def arrays(self) -> Arrays:
         """Return the fields by name, for sending and saving."""
@@ -69,6 +72,20 @@ class Head:
         )
 
 
+def stack(first: Head, second: Head, intercept: float, weights: Floats) -> Head:
+    """Make one head whose logit is `intercept` + `weights` (2,) times those of two heads."""
+    a, b = (float(weight) for weight in weights)
+    constant = intercept + a * first.coefficients[0] + b * second.coefficients[0]
+    return Head(
+        features=np.concatenate([first.features, second.features]),
+        center=np.concatenate([first.center, second.center]),
+        scale=np.concatenate([first.scale, second.scale]),
+        coefficients=np.concatenate(
+            [[constant], a * first.coefficients[1:], b * second.coefficients[1:]]
+        ),
+    )
+
+
 Heads = dict[tuple[str, str], Head]
 """A head for each (model, variant) of `SCORED`."""
 
@@ -83,10 +100,11 @@ def heads_to_arrays(heads: Heads) -> Arrays:
 
 
 def heads_from_arrays(arrays: Arrays) -> Heads:
-    """Undo `heads_to_arrays`."""
+    """Undo `heads_to_arrays`; only heads that are there."""
     return {
         (model, variant): Head.from_arrays(below(arrays, f"{variant}.{model}"))
         for model, variant in SCORED
+        if f"{variant}.{model}.features" in arrays
     }
 
 

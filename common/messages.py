@@ -106,13 +106,14 @@ class TrainAnswer:
 
 @dataclass(frozen=True)
 class FuseQuestion(Question):
-    """Sums for selecting features (step ``moments``) and fitting heads (step ``heads``).
+    """Sums for selecting features (step ``moments``), heads (``heads``), their stack (``stack``).
 
     `model` holds for ``moments`` the reference and network of each fold, and ``class_weights``
     (F, 2). For ``heads``, `problems` holds ``index`` (n, 2), fold and variant (0 harmonised, 1 not)
     of each logistic problem; ``offsets`` (n+1,), the bounds of each problem's columns in
     ``features``; ``coefficients``, the problems' coefficients one after the other, intercept
-    first; ``class_weights``; and for each fold and variant the columns' ``mean`` and ``sd``.
+    first; ``class_weights``; and for each fold and variant the columns' ``mean`` and ``sd``. For
+    ``stack``, `model` holds each fold's chosen radiomics and deep heads, and ``class_weights``.
     """
 
     stage: ClassVar[str] = "fuse"
@@ -128,7 +129,8 @@ class FuseAnswer:
     Step ``moments``: see `common.statistics.moments.Moments`. Step ``heads``: loss, gradient and
     Hessian sums of the problems of that fold and variant, in their order
     (`common.statistics.logistic.LogisticBatch`), and ``validation`` (n, 2): the sums of
-    class-weighted loss and of weights over the validation slices.
+    class-weighted loss and of weights over the validation slices. Step ``stack``: for each variant,
+    the moments of two logits, radiomics and deep, over all folds' validation slices.
     """
 
     sums: Arrays

@@ -69,7 +69,7 @@ class Preprocessing(Section):
     size: int = Field(256, ge=32)
     crop: int = Field(128, ge=128, multiple_of=128)
     crop_center: Literal["myocardium", "image"] = "myocardium"
-    intensity: Literal["minmax", "percentile"] = "minmax"
+    intensity: Literal["percentile", "minmax"] = "percentile"
     minimum_pixels: int = Field(20, ge=4)
 
 
@@ -141,12 +141,11 @@ class Training(Section):
 
 
 class Fusion(Section):
-    """LASSO selection and the L1 logistic heads, all from sums."""
+    """LASSO selection, the L1 logistic heads and their stack, all from sums."""
 
     sizes: tuple[Count, ...] = Field((5, 10, 20, 50), min_length=1)
     correlation_limit: float = Field(0.95, gt=0.0, le=1.0)
     inverse_penalties: tuple[Positive, ...] = Field((0.03, 0.1, 0.3, 1.0), min_length=1)
-    deep_penalty_factors: tuple[Positive, ...] = Field((1.0, 3.0, 10.0), min_length=1)
     patient_score: Literal["max", "mean", "top3"] = "max"
 
 

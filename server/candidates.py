@@ -1,8 +1,7 @@
-"""Candidate heads: for each model, what LASSO size, deep penalty and L1 penalty could be chosen.
+"""Candidate heads: for radiomics and deep features, what LASSO size and L1 penalty to choose from.
 
 A candidate is fitted in every fold, on features selected from that fold's moments. The one with
-the lowest loss on the validation patients of all folds together is taken; so a fused head that
-trusts the deep features of patients the CNN has trained on loses against one that penalises them.
+the lowest loss on the validation patients of all folds together is taken.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ class Choice:
 
     size: int
     inverse_penalty: float
-    deep_factor: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +58,13 @@ def candidates(
         Of all q features, the first `radiomic` of them radiomic.
     """
     deep = np.arange(moments.mean.size) >= radiomic
-    found: list[Candidate] = []
-    for model in ("radiomics", "deep", "fused"):
-        if model == "deep" and variant != "harmonized":
-            continue
-        factors = fusion.deep_penalty_factors if model == "fused" else (1.0,)
-        allowed = {"radiomics": ~deep, "deep": deep, "fused": np.ones_like(deep)}[model]
-        for factor in factors:
-            for size, features in _selections(moments, allowed, deep, factor, fusion):
-                found += [
-                    Candidate(fold, variant, model, Choice(size, c, factor), features)
-                    for c in fusion.inverse_penalties
-                ]
-    return found
+    blocks = {"radiomics": ~deep} | ({"deep": deep} if variant == "harmonized" else {})
+    return [
+        Candidate(fold, variant, model, Choice(size, c), features)
+        for model, allowed in blocks.items()
+        for size, features in _selections(moments, allowed, fusion)
+        for c in fusion.inverse_penalties
+    ]
 
 
 def choose(losses: dict[Choice, float]) -> Choice:
@@ -88,20 +80,13 @@ def choose(losses: dict[Choice, float]) -> Choice:
 def _selections(
     moments: Standardized,
     allowed: NDArray[np.bool_],
-    deep: NDArray[np.bool_],
-    factor: float,
     fusion: Fusion,
 ) -> list[tuple[int, Ints]]:
     """Select features of each size by the LASSO, among those that pruning leaves."""
     kept = _pruned(moments, allowed, fusion.correlation_limit)
     if kept.size == 0:
         return [(size, np.zeros(0, np.int64)) for size in fusion.sizes]
-    path = lasso_path(
-        moments,
-        penalty_factors=np.where(deep, factor, 1.0),
-        candidates=kept,
-        largest=max(fusion.sizes),
-    )
+    path = lasso_path(moments, candidates=kept, largest=max(fusion.sizes))
     return [(one.size, one.features) for one in select(path, fusion.sizes)]
 
 

@@ -66,9 +66,12 @@ def results(
             f"{model}/{variant}": {
                 "size": choice.size,
                 "inverse_penalty": choice.inverse_penalty,
-                "deep_penalty_factor": choice.deep_factor,
             }
             for (model, variant), choice in fused.choices.items()
+        },
+        "stack_weights": {
+            variant: dict(zip(("radiomics", "deep"), own.weights.tolist(), strict=True))
+            for variant, own in fused.stacks.items()
         },
         "constant_features": constant,
         "thresholds": {model: calibrated.thresholds[_row(model)] for model in MODELS},

@@ -1,4 +1,4 @@
-"""Fuse: sums for the LASSO, then loss, gradient and Hessian of every candidate head."""
+"""Fuse: sums for the LASSO, then of every candidate head, then for stacking the chosen ones."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import numpy as np
 from client.context import SiteContext
 from client.fold_features import FoldFeatures, fold_features
 from client.network.inference import weighted_loss
-from common.heads import VARIANTS, under
+from common.heads import VARIANTS, below, heads_from_arrays, under
 from common.messages import Arrays, FuseAnswer, FuseQuestion
 from common.release import folds_from_arrays
 from common.statistics.logistic import LogisticTask, logistic_batch
-from common.statistics.moments import moments
+from common.statistics.moments import Moments, moments
+from common.statistics.sums import total
 
 
 def answer(question: FuseQuestion, context: SiteContext) -> FuseAnswer:
-    """Answer the step ``moments`` or ``heads``."""
+    """Answer the step ``moments``, ``heads`` or ``stack``."""
     if question.step == "moments":
         return FuseAnswer(_moments(question.model, context))
-    return FuseAnswer(_heads(question.problems, context))
+    if question.step == "heads":
+        return FuseAnswer(_heads(question.problems, context))
+    return FuseAnswer(_stack(question.model, context))
 
 
 def remembered(context: SiteContext, fold: int) -> FoldFeatures:
@@ -89,3 +92,23 @@ def _tasks(problems: Arrays) -> list[LogisticTask]:
         )
         for k, (start, stop) in enumerate(bounds)
     ]
+
+
+def _stack(model: Arrays, context: SiteContext) -> Arrays:
+    """Moments of the logits that validation slices get from the heads that did not see them."""
+    rows, study = context.rows, context.study
+    class_weights = np.asarray(model["class_weights"], np.float64)
+    parts: dict[str, list[Moments]] = {variant: [] for variant in VARIANTS}
+    for fold in range(study.folds):
+        heads = heads_from_arrays(below(model, str(fold)))
+        features, validates = remembered(context, fold), rows.validates(fold)
+        for variant in VARIANTS:
+            columns = features.columns(variant)[validates]
+            pair = (heads[("radiomics", variant)], heads[("deep", "harmonized")])
+            logits = np.stack([head.logits(columns) for head in pair], axis=1)
+            labels = rows.labels[validates]
+            parts[variant].append(moments(logits, labels, class_weights[fold][labels]))
+    sums: Arrays = {}
+    for variant, own in parts.items():
+        sums |= under(total(own).arrays(), variant)
+    return sums

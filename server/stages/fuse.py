@@ -1,4 +1,10 @@
-"""Fuse: select features from pooled moments, fit all candidate heads by Newton rounds, choose."""
+"""Fuse: select features from pooled moments, fit candidate heads by Newton rounds, choose, stack.
+
+The CNN has seen the patients it trained on, so a head fitted on their deep features trusts these
+too much. The radiomics and the deep head are therefore fitted each on its own, and the fused one
+stacks them with weights from validation patients only: each of them scored by the fold that left
+it out.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.heads import SCORED, Head, Heads, below
+from common.heads import VARIANTS, Head, Heads, below, heads_to_arrays, stack, under
 from common.messages import Arrays, FuseAnswer, FuseQuestion
 from common.release import FoldModel, folds_to_arrays
+from common.statistics.discriminant import Discriminant, discriminant
 from common.statistics.logistic import LogisticBatch
 from common.statistics.moments import Moments, Standardized, standardize
 from common.statistics.newton import LogisticProblem, LogisticState, first_state, next_state
@@ -25,10 +32,14 @@ MOST_ROUNDS = 40
 
 @dataclass(frozen=True, eq=False)
 class Fused:
-    """The folds with their heads, and what was chosen for each (model, variant)."""
+    """The folds with their heads; what was chosen for each (model, variant) with a LASSO.
+
+    `stacks` are the fused heads' weights for the logits of radiomics and deep, by variant.
+    """
 
     folds: list[FoldModel]
     choices: dict[tuple[str, str], Choice]
+    stacks: dict[str, Discriminant]
     rounds: int
 
 
@@ -54,7 +65,7 @@ def run(
     pooled: dict[str, Standardized] = {}
     found: list[Candidate] = []
     for fold in range(study.folds):
-        for number, variant in enumerate(("harmonized", "raw")):
+        for number, variant in enumerate(VARIANTS):
             group = f"{fold}.{number}"
             parts = [Moments.from_arrays(below(one.sums, group)) for one in answers.values()]
             pooled[group] = standardize(total(parts))
@@ -64,11 +75,41 @@ def run(
     )
     choices = _choices(found, losses)
     heads = [_heads(fold, found, states, choices, pooled) for fold in range(study.folds)]
+    stacks = _stacks(federation, roster, study, heads, harmonized.class_weights)
     complete = [
-        FoldModel(fold.reference, fold.means, fold.weights, own)
+        FoldModel(fold.reference, fold.means, fold.weights, own | _fused(own, stacks))
         for fold, own in zip(folds, heads, strict=True)
     ]
-    return Fused(complete, choices, rounds)
+    return Fused(complete, choices, stacks, rounds)
+
+
+def _stacks(
+    federation: Federation,
+    roster: Roster,
+    study: Study,
+    heads: list[Heads],
+    class_weights: NDArray[np.float64],
+) -> dict[str, Discriminant]:
+    """Weigh the two heads by how they score validation patients."""
+    model: Arrays = {"class_weights": class_weights}
+    for fold, own in enumerate(heads):
+        model |= under(heads_to_arrays(own), str(fold))
+    question = FuseQuestion(study.fingerprint, "stack", model=model)
+    answers = federation.ask(question, roster.train, FuseAnswer)
+    return {
+        variant: discriminant(
+            total([Moments.from_arrays(below(one.sums, variant)) for one in answers.values()])
+        )
+        for variant in VARIANTS
+    }
+
+
+def _fused(heads: Heads, stacks: dict[str, Discriminant]) -> Heads:
+    deep = heads[("deep", "harmonized")]
+    return {
+        ("fused", variant): stack(heads[("radiomics", variant)], deep, own.intercept, own.weights)
+        for variant, own in stacks.items()
+    }
 
 
 def _newton(
@@ -127,7 +168,7 @@ def _scales(pooled: dict[str, Standardized]) -> Arrays:
 def _choices(found: list[Candidate], losses: NDArray[np.float64]) -> dict[tuple[str, str], Choice]:
     """Choose for each (model, variant) by the loss over the validation slices of all folds."""
     chosen: dict[tuple[str, str], Choice] = {}
-    for key in SCORED:
+    for key in dict.fromkeys((one.model, one.variant) for one in found):
         added: dict[Choice, float] = {}
         for one, (loss, _) in zip(found, losses, strict=True):
             if (one.model, one.variant) == key:
