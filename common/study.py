@@ -125,19 +125,33 @@ class Cnn(Section):
 
 
 class Training(Section):
-    """Federated training of the CNN by Flower's strategy classes."""
+    """Federated training of the CNN by Flower's strategy classes.
+
+    The network is the mean over the last `averaged_rounds` rounds (stochastic weight averaging,
+    Izmailov et al., UAI 2018): with few patients a single round is a matter of luck, and choosing
+    the best of them on as few validation patients is too.
+    """
 
     strategy: Literal["fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi"] = "fedavg"
-    rounds: Count = 20
+    rounds: Count = 15
+    averaged_rounds: Count = 7
     local_epochs: Count = 1
     batch_size: Count = 8
-    learning_rate: Positive = 3e-4
+    learning_rate: Positive = 5e-4
     class_weight: Literal["balanced", "none"] = "balanced"
-    augmentation: bool = True
+    augmentation: Literal["geometry+intensity", "geometry", "none"] = "geometry+intensity"
     proximal_mu: float = Field(0.01, ge=0.0)
     server_learning_rate: Positive = 1.0
     server_momentum: float = Field(0.9, ge=0.0, lt=1.0)
     adaptivity: Positive = 1e-3
+
+    @model_validator(mode="after")
+    def _average_what_there_is(self) -> Training:
+        if self.averaged_rounds > self.rounds:
+            raise ValueError(
+                f"averaged_rounds is {self.averaged_rounds}, but there are {self.rounds} rounds"
+            )
+        return self
 
 
 class Fusion(Section):

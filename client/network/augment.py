@@ -1,7 +1,10 @@
-"""Augmentation on the batch: flips, rotation, zoom and shear, the mask moving with the image.
+"""Augmentation on the batch: geometry, the mask moving with the image, and intensity.
 
-Ranges of Fahmy et al. 2022: flips, rotation to 30 degrees either way, zoom and shear to 20 %. The
-third channel is the product of the first two, so it is made after the move, not moved.
+Geometry has the ranges of Fahmy et al. 2022: flips, rotation to 30 degrees either way, zoom and
+shear to 20 %. The third channel is the product of the first two, so it is made after the move, not
+moved. Intensity stands in for scanners that no training site has: a random gamma, gain and offset
+(as in Zhang et al., IEEE Trans Med Imaging 2020;39:2531, where it carried networks to unseen
+hospitals).
 """
 
 from __future__ import annotations
@@ -15,10 +18,15 @@ from torch.nn import functional
 ROTATION_DEGREES = 30.0
 ZOOM = 0.2
 SHEAR = 0.2
+LOG_GAMMA = 0.4
+GAIN = 0.2
+OFFSET = 0.1
 
 
-def augment(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
-    """Move each slice of a batch by its own random affine map.
+def augment(
+    images: Tensor, masks: Tensor, generator: torch.Generator, *, intensity: bool
+) -> Tensor:
+    """Move each slice of a batch by its own random affine map, and shift its intensities.
 
     Parameters
     ----------
@@ -26,6 +34,8 @@ def augment(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor
         (n, crop, crop) float32; masks hold 0 and 1.
     generator
         Source of all randomness.
+    intensity
+        Whether intensities are changed too.
 
     Returns
     -------
@@ -37,12 +47,24 @@ def augment(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor
     pair = torch.stack((images, masks), dim=1)
     grid = functional.affine_grid(maps, list(pair.shape), align_corners=False)
     moved = functional.grid_sample(pair, grid, mode="bilinear", align_corners=False)
-    return channels(moved[:, 0], (moved[:, 1] > 0.5).to(images.dtype))
+    picture = _other_scanner(moved[:, 0], generator) if intensity else moved[:, 0]
+    return channels(picture, (moved[:, 1] > 0.5).to(images.dtype))
 
 
 def channels(images: Tensor, masks: Tensor) -> Tensor:
     """Stack image, mask and image times mask: (n, 3, crop, crop)."""
     return torch.stack((images, masks, images * masks), dim=1)
+
+
+def _other_scanner(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Give each slice its own gamma, gain and offset; intensities stay in [0, 1]."""
+
+    def uniform(reach: float) -> Tensor:
+        return reach * (2.0 * torch.rand(images.shape[0], 1, 1, generator=generator) - 1.0)
+
+    gamma = torch.exp(uniform(LOG_GAMMA))
+    changed = images.clamp(0.0, 1.0) ** gamma * (1.0 + uniform(GAIN)) + uniform(OFFSET)
+    return changed.clamp(0.0, 1.0)
 
 
 def _random_maps(count: int, generator: torch.Generator) -> Tensor:

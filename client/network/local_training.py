@@ -69,11 +69,11 @@ def train_locally(
         order = torch.randperm(len(slices), generator=generator)
         for chosen in torch.split(order, training.batch_size):
             picture, mask = images[chosen], masks[chosen]
-            batch = (
-                augment(picture, mask, generator)
-                if training.augmentation
-                else channels(picture, mask)
-            )
+            if training.augmentation == "none":
+                batch = channels(picture, mask)
+            else:
+                intensity = training.augmentation == "geometry+intensity"
+                batch = augment(picture, mask, generator, intensity=intensity)
             optimizer.zero_grad(set_to_none=True)
             loss = functional.binary_cross_entropy_with_logits(
                 network(batch), labels[chosen].float(), weight=balance[chosen]

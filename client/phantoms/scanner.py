@@ -60,18 +60,25 @@ def acquire(rng: np.random.Generator, vendor: Vendor, signal: Floats) -> NDArray
 
     Noise, gain, shading and display curve vary a little from patient to patient.
     """
-    noise = vendor.noise * float(rng.lognormal(0.0, 0.35))
     gain = vendor.gain * float(rng.lognormal(0.0, 0.12))
     gamma = vendor.gamma * float(rng.lognormal(0.0, 0.1))
-    shaded = (signal * _shading(rng, vendor)).astype(np.complex64)
-    shape = signal.shape
-    shaded.real += noise * rng.standard_normal(shape, dtype=np.float32)
-    shaded.imag += noise * rng.standard_normal(shape, dtype=np.float32)
-    spectrum = fft.fft2(shaded, axes=(1, 2)) * _window(vendor)
-    magnitude = np.abs(fft.ifft2(spectrum, axes=(1, 2)))
-    stored = gain * magnitude**gamma
+    noise = vendor.noise * float(rng.lognormal(0.0, 0.35))
+    stored = gain * receive(rng, vendor, signal * _shading(rng, vendor), noise) ** gamma
     whole: NDArray[np.int16] = np.clip(np.rint(stored), 0, 4095).astype(np.int16)
     return whole
+
+
+def receive(rng: np.random.Generator, vendor: Vendor, signal: Floats, noise: float) -> Floats:
+    """Magnitude of a signal (slices, rows, columns) blurred by k-space and with Rician noise.
+
+    `noise` is the standard deviation of each complex channel before the window, blood being 1.
+    """
+    received = signal.astype(np.complex64)
+    received.real += noise * rng.standard_normal(signal.shape, dtype=np.float32)
+    received.imag += noise * rng.standard_normal(signal.shape, dtype=np.float32)
+    spectrum = fft.fft2(received, axes=(1, 2)) * _window(vendor)
+    magnitude: Floats = np.abs(fft.ifft2(spectrum, axes=(1, 2)))
+    return magnitude
 
 
 def _shading(rng: np.random.Generator, vendor: Vendor) -> Floats:

@@ -28,7 +28,7 @@ PATCH = 10.0
 """Correlation length of the ragged border of fibrosis, mm."""
 SCAR_GRAIN = 5.5
 """Correlation length inside fibrosis, mm."""
-STRENGTH = 1.0, 0.30
+STRENGTH = 1.0, 0.35
 """Median strength of fibrosis with scar, and without it."""
 STRENGTH_SPREAD = 0.75
 """Log-spread of that strength over patients of either class: they overlap, as in life."""

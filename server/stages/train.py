@@ -1,4 +1,4 @@
-"""Train: federated rounds of each fold's CNN; the round with the best validation loss is kept."""
+"""Train: federated rounds of each fold's CNN; the mean of the last rounds is the network."""
 
 from __future__ import annotations
 
@@ -22,38 +22,44 @@ Weights = NDArray[np.float32]
 
 @dataclass
 class FoldTraining:
-    """Where a fold's training stands: `round` rounds are done."""
+    """Where a fold's training stands: `round` rounds are done.
+
+    `average` is the mean of the weights of the `averaged` last rounds that count.
+    """
 
     round: int
     weights: Weights
-    best: Weights
-    best_round: int = 0
-    best_loss: float = np.inf
+    average: Weights
+    averaged: int = 0
     finished: bool = False
+
+    def step(self, weights: Weights, counts: bool) -> None:
+        """Take in the weights of the next round."""
+        self.round += 1
+        self.weights = weights
+        if counts:
+            self.averaged += 1
+            share = np.float32(1.0 / self.averaged)
+            self.average = self.average + share * (weights - self.average)
 
     def arrays(self) -> Arrays:
         """Return the state as arrays, for a checkpoint."""
-        scalars = [self.round, self.best_round, self.best_loss, float(self.finished)]
-        return {"weights": self.weights, "best": self.best, "scalars": np.array(scalars)}
+        scalars = np.array([self.round, self.averaged, int(self.finished)], np.int64)
+        return {"weights": self.weights, "average": self.average, "scalars": scalars}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> FoldTraining:
         """Read back what `arrays` returned."""
-        number, best_round, best_loss, finished = np.asarray(arrays["scalars"], np.float64)
-        return cls(
-            int(number),
-            np.asarray(arrays["weights"], np.float32),
-            np.asarray(arrays["best"], np.float32),
-            int(best_round),
-            float(best_loss),
-            bool(finished),
-        )
+        number, averaged, finished = (int(value) for value in np.asarray(arrays["scalars"], int))
+        weights = np.asarray(arrays["weights"], np.float32)
+        average = np.asarray(arrays["average"], np.float32)
+        return cls(number, weights, average, averaged, bool(finished))
 
 
 def run(
     federation: Federation, run_folder: RunFolder, roster: Roster, harmonized: Harmonized
 ) -> list[Weights]:
-    """Train every fold's network; give the weights of its best round.
+    """Train every fold's network; give the mean weights of its last rounds.
 
     Raises
     ------
@@ -76,8 +82,9 @@ def _train_fold(
     study = run_folder.study
     aggregator = Aggregator(study.training, len(roster.train))
     state = _begin(run_folder, aggregator, fold)
+    rounds = study.training.rounds
     while not state.finished:
-        last = state.round == study.training.rounds
+        last = state.round == rounds
         question = TrainQuestion(
             study.fingerprint,
             fold=fold,
@@ -85,7 +92,7 @@ def _train_fold(
             epochs=0 if last else study.training.local_epochs,
             proximal_mu=_mu(study),
             class_weights=_balance(study, class_weights),
-            weights=state.weights,
+            weights=state.average if last else state.weights,
         )
         answers = list(federation.ask(question, roster.train, TrainAnswer).values())
         _measure(run_folder, state, answers, fold)
@@ -93,11 +100,11 @@ def _train_fold(
             state.finished = True
         else:
             _refuse_unsound(dict(zip(roster.train, answers, strict=True)), state.weights)
-            state.weights = aggregator.aggregate(state.round + 1, state.weights, answers)
-            state.round += 1
+            merged = aggregator.aggregate(state.round + 1, state.weights, answers)
+            state.step(merged, state.round >= rounds - study.training.averaged_rounds)
         moments = {f"strategy/{key}": value for key, value in aggregator.arrays().items()}
         run_folder.keep(f"train-{fold}", state.arrays() | moments)
-    return state.best
+    return state.average
 
 
 def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTraining:
@@ -118,7 +125,7 @@ def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTrai
     start = initial_weights(
         study.cnn.width, study.cnn.dropout, study.preprocessing.crop, study.seed + fold
     )
-    return FoldTraining(0, start, start)
+    return FoldTraining(0, start, np.zeros_like(start))
 
 
 def _measure(
@@ -127,14 +134,13 @@ def _measure(
     """Judge the weights that the sites received, on all validation patients."""
     loss, weight = np.sum([answer.validation for answer in answers], axis=0)
     mean = float(loss / weight) if weight else np.inf
-    if mean < state.best_loss:
-        state.best, state.best_loss, state.best_round = state.weights, mean, state.round
     slices = sum(answer.slices for answer in answers)
     run_folder.event(
         event="measured",
         stage="train",
         fold=fold,
         round=state.round,
+        averaged=state.round == run_folder.study.training.rounds,
         validation_loss=round(mean, 6),
         validation_auc=_auc(np.sum([answer.histogram for answer in answers], axis=0)),
         training_loss=round(sum(a.loss * a.slices for a in answers) / max(slices, 1), 6),

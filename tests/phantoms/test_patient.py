@@ -10,7 +10,7 @@ import pytest
 from client.phantoms.anatomy import THICKEST, draw_heart, draw_thickness, sample_heart
 from client.phantoms.consortium import DEFAULT
 from client.phantoms.patient import make_patient, seeds
-from client.phantoms.scanner import Vendor, acquire
+from client.phantoms.scanner import Vendor, acquire, receive
 from client.phantoms.tissue import smooth_field
 
 VENDOR = DEFAULT[0].vendor
@@ -34,10 +34,12 @@ def test_scar_leaves_the_person_as_it_is():
 def test_contrast_is_that_of_balanced_cine():
     for site in DEFAULT:
         patient = make_patient(seeds(1, site.name, 0), site.vendor, False, 50.0)
-        means = [patient.image[patient.mask == label].mean() for label in (1, 2, 3)]
+        # The display curve undone: the contrast is the tissue's, the curve the vendor's.
+        image = patient.image.astype(float) ** (1.0 / site.vendor.gamma)
+        means = [image[patient.mask == label].mean() for label in (1, 2, 3)]
         assert means[1] < 0.6 * min(means[0], means[2])
         assert patient.image.min() >= 0
-        assert patient.image[:, :8, :8].mean() < 0.5 * means[1]
+        assert image[:, :8, :8].mean() < 0.5 * means[1]
 
 
 def test_the_wall_is_as_thick_as_it_says():
@@ -70,13 +72,25 @@ def test_fields_have_spread_one_and_their_correlation_length():
     assert apart == pytest.approx(np.exp(-((6.0 / 6.0) ** 2)), abs=0.05)
 
 
-def test_noise_is_rician_and_signal_gains_as_stated():
+def test_noise_is_rician():
     plain = Vendor("V", "V1", 1.5, 1.0, 1.0, 8.0, 128, 0.05, 0.0, 1.0, 1000.0)
     ones = np.ones((4, 128, 128), np.float32)
-    empty, full = (acquire(np.random.default_rng(3), plain, k * ones) for k in (0.0, 1.0))
+    empty, full = (receive(np.random.default_rng(3), plain, k * ones, 0.05) for k in (0.0, 1.0))
     # A Rayleigh background: mean over spread is sqrt(pi / (4 - pi)), whatever the noise level.
     assert empty.mean() / empty.std() == pytest.approx(np.sqrt(np.pi / (4 - np.pi)), rel=0.03)
-    assert 600 < full.mean() < 1600
+    # Where signal is high the magnitude is nearly Gaussian, its mean sqrt(signal^2 + spread^2).
+    assert full.mean() == pytest.approx(np.sqrt(1.0 + full.std() ** 2), abs=0.002)
+
+
+def test_stored_values_are_whole_and_follow_the_gain():
+    plain = Vendor("V", "V1", 1.5, 1.0, 1.0, 8.0, 128, 0.05, 0.0, 1.0, 100.0)
+    ones = np.ones((1, 128, 128), np.float32)
+    means = [
+        acquire(np.random.default_rng(3), replace(plain, gain=gain), ones).mean()
+        for gain in (100.0, 1000.0)
+    ]
+    assert means[1] == pytest.approx(10 * means[0], rel=0.01)
+    assert acquire(np.random.default_rng(3), replace(plain, gain=1e5), ones).max() == 4095
 
 
 def test_a_coarser_acquisition_blurs():
