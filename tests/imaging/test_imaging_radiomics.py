@@ -9,11 +9,11 @@ import SimpleITK as sitk
 from radiomics import getFeatureClasses
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
-from common.feature_names import IMAGES, SHAPES, TEXTURES
 from client.imaging.preprocess import PreparedSlice, Preprocessing
 from client.imaging.radiomics import RadiomicsRecipe, extract_slice, extractor, feature_names
 from client.imaging.selftest import recipe_hash, self_test, self_test_digest
 from common.errors import ImageError
+from common.feature_names import IMAGES, SHAPES, TEXTURES
 
 RECIPE = RadiomicsRecipe()
 

@@ -1,0 +1,43 @@
+# The two commands: `make demo` and `make test`. Both set everything up first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test lint fast format clean
+
+setup: $(STAMP)
+
+# PyRadiomics 3.0.1 has no wheel for Python 3.11 and its build needs numpy and an old setuptools
+# beside it, so these go in first and it is built without isolation.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) numpy wheel versioneer setuptools
+	$(PIP) --no-build-isolation pyradiomics
+	$(PIP) torch
+	$(PIP) --editable ".[dev]"
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/myofed demo --out demo/$(shell date -u +%Y%m%dT%H%M%SZ)
+
+test: setup lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The quick half of the tests, while working.
+fast: setup
+	$(BIN)/python -m pytest -q -m "not slow and not realdata"
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage
