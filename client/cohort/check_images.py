@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.cohort.check_contour import check_contour
-from client.cohort.hidden_nan import count_hidden_nan
 from client.cohort.patients import Case
 from client.cohort.rules import CohortRules
+from client.imaging.hidden_nan import count_hidden_nan
 from client.imaging.reading import Volume, frame_count, read_volume, same_grid
 from common.errors import Fault, ImageError
 

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from client.imaging.cache import Entry
+from client.imaging.hidden_nan import count_hidden_nan
 from client.imaging.preprocess import (
     Mask,
     Preprocessing,
@@ -39,6 +40,13 @@ def measure(
     """
     with single_thread():
         volume, mask = read_pair(image_path, mask_path, frame, myocardium)
+        hidden = count_hidden_nan(image_path, frame)
+        if hidden:
+            raise ImageError(
+                f"{image_path.name} holds {hidden} voxels that are NaN or infinite, which ITK "
+                "reads as 0.",
+                "Export the image again.",
+            )
         spacing = volume.spacing[:2]
         chosen = choose_slices(mask, (spacing[0], spacing[1]), slices, preprocessing)
         rows = []

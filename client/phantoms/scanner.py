@@ -17,6 +17,9 @@ from scipy import fft
 
 from client.phantoms.anatomy import Floats
 
+GAIN_SPREAD, GAMMA_SPREAD, NOISE_SPREAD = 0.12, 0.1, 0.35
+"""Log-spread of gain, display curve and noise over the patients of a steady protocol."""
+
 
 @dataclass(frozen=True)
 class Vendor:
@@ -40,6 +43,7 @@ class Vendor:
     shading: float
     gamma: float
     gain: float
+    unsteady: float = 1.0
 
     def __post_init__(self) -> None:
         if self.resolution < self.spacing:
@@ -60,9 +64,9 @@ def acquire(rng: np.random.Generator, vendor: Vendor, signal: Floats) -> NDArray
 
     Noise, gain, shading and display curve vary a little from patient to patient.
     """
-    gain = vendor.gain * float(rng.lognormal(0.0, 0.12))
-    gamma = vendor.gamma * float(rng.lognormal(0.0, 0.1))
-    noise = vendor.noise * float(rng.lognormal(0.0, 0.35))
+    gain = vendor.gain * float(rng.lognormal(0.0, GAIN_SPREAD))
+    gamma = vendor.gamma * float(rng.lognormal(0.0, vendor.unsteady * GAMMA_SPREAD))
+    noise = vendor.noise * float(rng.lognormal(0.0, vendor.unsteady * NOISE_SPREAD))
     stored = gain * receive(rng, vendor, signal * _shading(rng, vendor), noise) ** gamma
     whole: NDArray[np.int16] = np.clip(np.rint(stored), 0, 4095).astype(np.int16)
     return whole

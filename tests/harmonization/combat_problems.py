@@ -20,6 +20,8 @@ from harmonization import solve_reference as solve
 nc = importlib.import_module("neuroCombat.neuroCombat")
 
 SPEC = CovariateSpec(("age", "bmi"), {"sex": ("F", "M"), "vendor": ("GE", "Philips", "Siemens")})
+CATEGORICAL = ["sex", "vendor"]
+CONTINUOUS = ["age", "bmi"]
 
 
 @dataclass
@@ -81,7 +83,7 @@ def distributed(q, mode, reference_batch=None, two_rounds=False):
         residuals = parts[0]
         for more in parts[1:]:
             residuals = residuals + more
-    reference = solve(total, residuals, reference_batch=reference_batch, names=SPEC.names)
+    reference = solve(total, residuals, reference_batch=reference_batch)
     out = np.empty_like(q.x)
     for rows, args in zip(sites, own, strict=True):
         effects = estimate_batches(*args, reference, mode)
@@ -107,8 +109,8 @@ def neuro(q, mode, monkeypatch, reference_batch=None):
             dat=q.x.T.copy(),
             covars=q.table,
             batch_col="batch",
-            categorical_cols=["sex", "vendor"],
-            continuous_cols=["age", "bmi"],
+            categorical_cols=CATEGORICAL,
+            continuous_cols=CONTINUOUS,
             ref_batch=reference_batch,
             **FLAGS[mode],
         )

@@ -213,3 +213,14 @@ def test_a_real_heart_of_each_centre(tmp_path):
         assert len(result.slices) >= 4
         assert np.isfinite(result.features).all()
         assert 300 < np.median(result.areas_mm2) < 6000
+
+
+def test_nan_that_itk_would_read_as_zero_is_refused(tmp_path):
+    case = make_case(tmp_path, "A")
+    stored = nibabel.load(case.image)
+    values = np.asarray(stored.dataobj, dtype=np.float32)
+    values[20, 20, 1] = np.nan
+    nibabel.save(nibabel.Nifti1Image(values, stored.affine), case.image)
+    (result,) = run([case], tmp_path / "cache")
+    assert result.fault is not None
+    assert "1 voxels that are NaN" in result.fault.found
