@@ -56,3 +56,14 @@ def ensemble_scores(
         for one, own in zip(features, heads, strict=True)
     ]
     return round_scores(np.mean(folds, axis=0))
+
+
+def weighted_loss(
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    class_weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sums over slices of (class weight x log-loss, class weight): two numbers that add up."""
+    weights = class_weights[labels]
+    losses = np.logaddexp(0.0, np.where(labels == 1, -logits, logits))
+    return np.array([np.sum(weights * losses), np.sum(weights)])

@@ -129,8 +129,8 @@ class FuseAnswer:
     Step ``moments``: see `common.statistics.moments.Moments`. Step ``heads``: loss, gradient and
     Hessian sums of the problems of that fold and variant, in their order
     (`common.statistics.logistic.LogisticBatch`), and ``validation`` (n, 2): the sums of
-    class-weighted loss and of weights over the validation slices. Step ``stack``: for each variant,
-    the moments of two logits, radiomics and deep, over all folds' validation slices.
+    class-weighted loss and of weights over the validation patients. Step ``stack``: for each
+    variant, the moments of two logits, radiomics and deep, over all folds' validation slices.
     """
 
     sums: Arrays

@@ -9,7 +9,7 @@ refused, so nothing can ride along.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -50,7 +50,8 @@ def from_record(kind: type[Message], record: RecordDict) -> Message:
         A field is missing, is of another type, or is not one of the message's.
     """
     name = kind.__name__
-    if set(record) != {"fields", "arrays"}:
+    parts = {key: type(part) for key, part in record.items()}
+    if parts != {"fields": ConfigRecord, "arrays": ArrayRecord}:
         raise RunError(f"A {name} must hold the records 'fields' and 'arrays' only.")
     scalars: dict[str, Any] = dict(record.config_records["fields"])
     arrays: dict[str, Array] = dict(record.array_records["arrays"])
@@ -61,7 +62,9 @@ def from_record(kind: type[Message], record: RecordDict) -> Message:
         if get_origin(hint) is dict:
             prefix = f"{item.name}/"
             keys = [key for key in arrays if key.startswith(prefix)]
-            values[item.name] = {key.removeprefix(prefix): arrays.pop(key).numpy() for key in keys}
+            values[item.name] = {
+                key.removeprefix(prefix): _read(name, key, arrays.pop(key)) for key in keys
+            }
         elif get_origin(hint) is np.ndarray:
             values[item.name] = _array(name, item, hint, arrays)
         else:
@@ -97,10 +100,17 @@ def record_bytes(record: RecordDict) -> int:
     return total
 
 
+def _read(name: str, key: str, array: Array) -> np.ndarray:
+    try:
+        return array.numpy()
+    except Exception as error:  # whatever damaged bytes provoke
+        raise RunError(f"The array {key} of a {name} cannot be read.") from error
+
+
 def _array(name: str, item: Field[Any], hint: Any, arrays: dict[str, Array]) -> np.ndarray:
     if item.name not in arrays:
         raise RunError(f"A {name} lacks the array {item.name}.")
-    value: np.ndarray = arrays.pop(item.name).numpy()
+    value = _read(name, item.name, arrays.pop(item.name))
     wanted = np.dtype(get_args(get_args(hint)[1])[0])
     if value.dtype != wanted:
         raise RunError(f"{item.name} of a {name} is {value.dtype}, not {wanted}.")
@@ -109,8 +119,6 @@ def _array(name: str, item: Field[Any], hint: Any, arrays: dict[str, Array]) -> 
 
 def _scalar(name: str, item: Field[Any], hint: type, scalars: dict[str, Any]) -> Any:
     if item.name not in scalars:
-        if item.default is not MISSING:
-            return item.default
         raise RunError(f"A {name} lacks the field {item.name}.")
     value = scalars.pop(item.name)
     if type(value) is not hint:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from common.errors import RunError
@@ -110,20 +111,22 @@ class Release:
                 FoldModel.from_arrays(load_file(folder / f"fold-{number}.safetensors"))
                 for number in range(summary["folds"])
             ]
-        except (OSError, ValueError, KeyError) as error:
+            release = cls(
+                study,
+                folds,
+                dict(summary["thresholds"]),
+                tuple(summary["feature_names"]),
+                dict(summary["versions"]),
+            )
+            fingerprint = summary["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise RunError(
                 f"{folder} is not a complete release.",
                 "Give the folder 'release' of a finished run.",
             ) from error
-        if study.fingerprint != summary["fingerprint"]:
+        if study.fingerprint != fingerprint:
             raise RunError(
                 f"The study in {folder} is not the one that the release was made by.",
                 "Take the release from its run again.",
             )
-        return cls(
-            study,
-            folds,
-            dict(summary["thresholds"]),
-            tuple(summary["feature_names"]),
-            dict(summary["versions"]),
-        )
+        return release

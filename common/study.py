@@ -159,7 +159,7 @@ class Fusion(Section):
 
     sizes: tuple[Count, ...] = Field((5, 10, 20, 50), min_length=1)
     correlation_limit: float = Field(0.95, gt=0.0, le=1.0)
-    inverse_penalties: tuple[Positive, ...] = Field((0.03, 0.1, 0.3, 1.0), min_length=1)
+    inverse_penalties: tuple[Positive, ...] = Field((0.1, 0.3, 1.0), min_length=1)
     patient_score: Literal["max", "mean", "top3"] = "max"
 
 

@@ -42,14 +42,3 @@ def look(weights: NDArray[np.float32], slices: Slices, cnn: Cnn) -> NetworkView:
     if not deep:
         return NetworkView(np.zeros((0, 256)), np.zeros(0))
     return NetworkView(np.concatenate(deep), np.concatenate(logits))
-
-
-def weighted_loss(
-    logits: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    class_weights: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Sums over slices of (class weight x log-loss, class weight): two numbers that add up."""
-    weights = class_weights[labels]
-    losses = np.logaddexp(0.0, np.where(labels == 1, -logits, logits))
-    return np.array([np.sum(weights * losses), np.sum(weights)])

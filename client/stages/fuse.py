@@ -5,16 +5,22 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import numpy.typing as npt
 
 from client.context import SiteContext
 from client.fold_features import FoldFeatures, fold_features
-from client.network.inference import weighted_loss
+from client.scoring import patient_scores, weighted_loss
 from common.heads import VARIANTS, below, heads_from_arrays, under
 from common.messages import Arrays, FuseAnswer, FuseQuestion
 from common.release import folds_from_arrays
 from common.statistics.logistic import LogisticTask, logistic_batch
 from common.statistics.moments import Moments, moments
 from common.statistics.sums import total
+
+Floats = npt.NDArray[np.float64]
+
+SMALLEST = 1e-3
+"""Scores are reported in steps of it, so none counts as surer when heads are compared."""
 
 
 def answer(question: FuseQuestion, context: SiteContext) -> FuseAnswer:
@@ -67,17 +73,27 @@ def _heads(problems: Arrays, context: SiteContext) -> Arrays:
         own = [tasks[k] for k in np.flatnonzero((index == (fold, variant)).all(axis=1))]
         weighted = [LogisticTask(task.columns, task.coef, weights[trains]) for task in own]
         batch = logistic_batch(columns[trains], rows.labels[trains], weighted)
-        held_out = columns[validates]
-        losses = [
-            weighted_loss(
-                task.coef[0] + held_out[:, task.columns] @ task.coef[1:],
-                rows.labels[validates],
-                class_weights[fold],
-            )
-            for task in own
-        ]
+        losses = _validation_losses(columns[validates], own, context, fold, class_weights[fold])
         sums |= under(batch.arrays() | {"validation": np.array(losses)}, group)
     return sums
+
+
+def _validation_losses(
+    held_out: Floats, tasks: list[LogisticTask], context: SiteContext, fold: int, weights: Floats
+) -> list[Floats]:
+    """Loss and weight of each head over the fold's validation patients, scored as they will be."""
+    rows = context.rows
+    logits = np.stack([task.coef[0] + held_out[:, task.columns] @ task.coef[1:] for task in tasks])
+    scores = patient_scores(
+        0.5 * (1.0 + np.tanh(0.5 * logits)),
+        rows.patient[rows.validates(fold)],
+        len(rows.patient_ids),
+        context.study.fusion.patient_score,
+    )
+    seen = np.isfinite(scores[0])
+    bounded = np.clip(scores[:, seen], SMALLEST, 1.0 - SMALLEST)
+    labels = rows.patient_labels[seen]
+    return [weighted_loss(np.log(own / (1.0 - own)), labels, weights) for own in bounded]
 
 
 def _tasks(problems: Arrays) -> list[LogisticTask]:

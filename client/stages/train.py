@@ -6,7 +6,7 @@ import numpy as np
 
 from client.cohort.folds import seed_of
 from client.context import SiteContext
-from client.scoring import patient_scores
+from client.scoring import patient_scores, weighted_loss
 from common.errors import RunError
 from common.messages import TrainAnswer, TrainQuestion
 from common.statistics.scores import score_histogram
@@ -20,7 +20,7 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
     RunError
         The site is external: it never trains.
     """
-    from client.network.inference import look, weighted_loss
+    from client.network.inference import look
     from client.network.local_training import LocalResult, Slices, train_locally
 
     if context.external:

@@ -166,7 +166,7 @@ def _scales(pooled: dict[str, Standardized]) -> Arrays:
 
 
 def _choices(found: list[Candidate], losses: NDArray[np.float64]) -> dict[tuple[str, str], Choice]:
-    """Choose for each (model, variant) by the loss over the validation slices of all folds."""
+    """Choose for each (model, variant) by the loss over the validation patients of all folds."""
     chosen: dict[tuple[str, str], Choice] = {}
     for key in dict.fromkeys((one.model, one.variant) for one in found):
         added: dict[Choice, float] = {}

@@ -1,0 +1,125 @@
+"""Sites in memory: rows with random features and images, and contexts that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from client.cohort.folds import draw_folds
+from client.cohort.rows import SiteRows
+from client.cohort.site_folder import SiteFolder, SiteInfo
+from client.context import SiteContext
+from client.worker.worker import Worker
+from common.messages import ANSWERS, Question, Refusal
+from common.records import from_answer, to_record
+from common.study import Study
+from server.stages.enrol import Roster
+
+SIDE = 128
+Answer = TypeVar("Answer")
+
+
+def make_study(sites: Mapping[str, str] | Sequence[str] = ("a", "b", "c"), **content: Any) -> Study:
+    """A study of small networks; names alone are training sites."""
+    roles = sites if isinstance(sites, Mapping) else dict.fromkeys(sites, "train")
+    roster = [{"name": name, "role": role} for name, role in roles.items()]
+    defaults: dict[str, Any] = {
+        "cnn": {"width": 0.02, "dropout": 0.2},
+        "cohort": {"minimum_patients_per_class": 2},
+        "training": {"rounds": 2, "averaged_rounds": 1},
+    }
+    return Study.model_validate({"name": "tiny", "sites": roster} | defaults | content)
+
+
+def rings(
+    rng: np.random.Generator, labels: np.ndarray[Any, Any]
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Noisy images (n, 128, 128) with a ring-shaped mask; the ring is brighter where label is 1."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    images, masks = [], []
+    for label in labels:
+        centre = 64 + rng.uniform(-8, 8, 2)
+        away = np.hypot(y - centre[0], x - centre[1])
+        mask = (away < 26) & (away >= 14)
+        picture = 0.3 + 0.3 * rng.random((SIDE, SIDE)) + (0.1 + 0.3 * label) * mask
+        images.append(picture.clip(0, 1).astype(np.float32))
+        masks.append(mask.astype(np.float32))
+    return np.stack(images), np.stack(masks)
+
+
+def make_rows(
+    name: str,
+    study: Study,
+    seed: int,
+    patients: int = 10,
+    slices: int = 3,
+    features: int = 12,
+    shift: float = 0.0,
+    with_images: bool = True,
+) -> SiteRows:
+    """A site of equal classes, whose features 0 and 1 tell them apart and move with age."""
+    rng = np.random.default_rng(seed)
+    patient_labels = np.arange(patients) % 2
+    owner = np.repeat(np.arange(patients), slices)
+    labels = patient_labels[owner]
+    age = rng.normal(55 + 3 * shift, 9, patients)
+    x = rng.normal(size=(owner.size, features)) * rng.uniform(0.5, 2.0) + shift
+    x[:, 0] += 1.6 * labels
+    x[:, 1] += 1.2 * labels + 0.05 * (age[owner] - 55)
+    blank = np.zeros((owner.size, SIDE, SIDE), np.float32)
+    images, masks = rings(rng, labels) if with_images else (blank, blank)
+    external = name in study.external_sites
+    folds = np.full(patients, -1) if external else draw_folds(patient_labels, study, name)
+    return SiteRows(
+        site=name,
+        patient_ids=tuple(f"{name}-{number:03d}" for number in range(patients)),
+        patient_labels=patient_labels,
+        folds=folds,
+        patient=owner,
+        labels=labels,
+        features=x,
+        images=images,
+        masks=masks,
+        batch=(name,) * owner.size,
+        covariates={
+            covariate.name: [f"{age[i]:.3f}" for i in owner]
+            for covariate in study.harmonization.covariates
+        },
+    )
+
+
+def hold(rows: SiteRows, study: Study, folder: Path) -> SiteContext:
+    """A context whose rows are already read."""
+    info = SiteInfo(rows.site, "test", 2, "scar", "none", "", {})
+    context = SiteContext(SiteFolder(folder / rows.site, info), study, "run-1")
+    context.__dict__["rows"] = rows
+    return context
+
+
+class Direct:
+    """A federation without a network: questions and answers go through their records only."""
+
+    def __init__(self, contexts: Mapping[str, SiteContext]) -> None:
+        self.workers = {name: Worker(context) for name, context in contexts.items()}
+        self.questions: list[Question] = []
+
+    def ask(
+        self, question: Question, sites: Sequence[str], kind: type[Answer]
+    ) -> dict[str, Answer]:
+        assert ANSWERS[question.stage] is kind
+        self.questions.append(question)
+        answers: dict[str, Answer] = {}
+        for name in sites:
+            answer = from_answer(kind, self.workers[name].ask(question.stage, to_record(question)))
+            assert not isinstance(answer, Refusal), f"{name}: {answer}"
+            answers[name] = answer
+        return answers
+
+
+def federation_of(sites: Sequence[SiteRows], study: Study, folder: Path) -> tuple[Direct, Roster]:
+    """The sites as a federation, and their roster."""
+    contexts = {rows.site: hold(rows, study, folder) for rows in sites}
+    return Direct(contexts), Roster({}, study.training_sites, study.external_sites)

@@ -1,0 +1,200 @@
+"""Messages to Flower records and back: exact, and nothing can be missing or ride along."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+
+from common import errors, messages
+from common.errors import MyoFedError, RunError
+from common.messages import (
+    CalibrateAnswer,
+    CalibrateQuestion,
+    EnrolAnswer,
+    EnrolQuestion,
+    FuseAnswer,
+    FuseQuestion,
+    HarmonizeAnswer,
+    HarmonizeQuestion,
+    Refusal,
+    TrainAnswer,
+    TrainQuestion,
+    ValidateAnswer,
+    ValidateQuestion,
+)
+from common.records import from_answer, from_record, record_bytes, refusal_record, to_record
+
+RNG = np.random.default_rng(3)
+MIXED: messages.Arrays = {
+    "0.count": np.asarray(7, np.int64),
+    "0.x": RNG.normal(size=(3, 2)),
+    "keep": np.array([True, False]),
+    "w": RNG.normal(size=4).astype(np.float32),
+    "none": np.zeros((0, 5)),
+    "fortran": np.asfortranarray(RNG.normal(size=(3, 4))),
+}
+HISTOGRAM = RNG.integers(0, 9, (2, 1001))
+EVERY: list[Any] = [
+    EnrolQuestion("f"),
+    EnrolAnswer("a", "f", "r", "s", '{"python": "3"}', 5, 6, 70),
+    HarmonizeQuestion("f", "features", MIXED),
+    HarmonizeQuestion("f", "covariates"),
+    HarmonizeAnswer(MIXED),
+    HarmonizeAnswer({}),
+    TrainQuestion("f", 1, 2, 3, 0.25, np.array([1.0, 2.0]), RNG.normal(size=9).astype(np.float32)),
+    TrainAnswer(7, 3, 0.5, np.array([np.nan, -0.0], np.float32), np.ones(2), HISTOGRAM),
+    FuseQuestion("f", "heads", {}, MIXED),
+    FuseAnswer(MIXED),
+    CalibrateQuestion("f", MIXED),
+    CalibrateAnswer(HISTOGRAM[None], np.ones((1, 3))),
+    ValidateQuestion("f", "scores", MIXED, {}),
+    ValidateAnswer(),
+    ValidateAnswer(3, placements=MIXED),
+]
+
+
+def name_of(message: object) -> str:
+    return type(message).__name__
+
+
+def same(one: object, two: object) -> None:
+    assert type(one) is type(two)
+    for item in fields(one):  # type: ignore[arg-type]
+        a, b = getattr(one, item.name), getattr(two, item.name)
+        pairs = [(a, b)]
+        if isinstance(a, dict):
+            assert set(a) == set(b)
+            pairs = [(a[key], b[key]) for key in a]
+        for x, y in pairs:
+            assert type(x) is type(y)
+            if isinstance(x, np.ndarray):
+                assert (x.dtype, x.shape) == (y.dtype, y.shape)
+                assert x.tobytes() == y.tobytes()
+            else:
+                assert x == y
+
+
+def test_every_message_is_tried_here() -> None:
+    known = {*messages.QUESTIONS.values(), *messages.ANSWERS.values()}
+    assert {type(message) for message in EVERY} == known
+    assert set(messages.QUESTIONS) == set(messages.ANSWERS)
+
+
+@pytest.mark.parametrize("message", EVERY, ids=name_of)
+def test_a_message_comes_back_as_it_went(message: object) -> None:
+    record = to_record(message)
+    same(message, from_record(type(message), record))
+    same(message, from_answer(type(message), record))
+    held = sum(len(array.data) for array in record.array_records["arrays"].values())
+    assert record_bytes(record) >= held
+
+
+def scalars_and_arrays(message: object) -> tuple[dict[str, Any], dict[str, Array]]:
+    record = to_record(message)
+    return dict(record.config_records["fields"]), dict(record.array_records["arrays"])
+
+
+def record_of(scalars: dict[str, Any], arrays: dict[str, Array]) -> RecordDict:
+    return RecordDict({"fields": ConfigRecord(scalars), "arrays": ArrayRecord(arrays)})
+
+
+@pytest.mark.parametrize("message", EVERY, ids=name_of)
+def test_missing_wrong_and_extra_fields_are_refused(message: object) -> None:
+    kind = type(message)
+    scalars, arrays = scalars_and_arrays(message)
+    broken: list[tuple[str, RecordDict]] = []
+    for name, value in scalars.items():
+        others = {key: own for key, own in scalars.items() if key != name}
+        broken.append((name, record_of(others, arrays)))
+        wrong: Any = 1.5 if isinstance(value, str | int) else "text"
+        broken.append((name, record_of(others | {name: wrong}, arrays)))
+        broken.append((name, record_of(others | {name: True}, arrays)))
+    for name in arrays:
+        if "/" in name:
+            continue
+        others = {key: own for key, own in arrays.items() if key != name}
+        broken.append((name, record_of(scalars, others)))
+        wrong = Array(np.array(["a patient"]))
+        broken.append((name, record_of(scalars, others | {name: wrong})))
+    broken.append(("patient", record_of(scalars | {"patient": "P07"}, arrays)))
+    extra = Array(np.zeros(3))
+    broken.append(("images", record_of(scalars, arrays | {"images": extra})))
+    if kind is not ValidateAnswer:
+        broken.append(("images/0", record_of(scalars, arrays | {"images/0": extra})))
+    for name, record in broken:
+        if name == "images" and kind is ValidateAnswer:
+            continue
+        with pytest.raises(RunError, match=name):
+            from_record(kind, record)
+
+
+def test_a_record_that_is_no_message_is_refused() -> None:
+    record = to_record(EnrolQuestion("f"))
+    fine = record.config_records["fields"]
+    for broken in (
+        RecordDict({}),
+        RecordDict({"fields": fine}),
+        RecordDict({"fields": fine, "arrays": ArrayRecord({}), "notes": fine}),
+        RecordDict({"fields": ArrayRecord({}), "arrays": ArrayRecord({})}),
+        RecordDict({"fields": fine, "arrays": fine}),
+    ):
+        with pytest.raises(RunError, match="EnrolQuestion"):
+            from_record(EnrolQuestion, broken)
+    torn = Array(np.zeros(3))
+    torn.data = torn.data[:-5]
+    scalars, arrays = scalars_and_arrays(CalibrateAnswer(HISTOGRAM[None], np.ones((1, 3))))
+    with pytest.raises(RunError, match="within"):
+        from_record(CalibrateAnswer, record_of(scalars, arrays | {"within": torn}))
+
+
+def test_a_message_with_anything_else_in_it_is_not_sent() -> None:
+    with pytest.raises(TypeError, match="site of EnrolAnswer is a list"):
+        to_record(EnrolAnswer(["a"], "f", "r", "s", "v", 1, 2, 3))  # type: ignore[arg-type]
+
+
+def test_a_refusal_is_two_texts() -> None:
+    refusal = Refusal("image-invalid", "The site found an image that it cannot use.")
+    record = refusal_record(refusal)
+    assert from_answer(FuseAnswer, record) == refusal
+    assert dict(record.config_records["refusal"]) == {
+        "code": refusal.code,
+        "public": refusal.public,
+    }
+
+
+def every_error() -> list[type[MyoFedError]]:
+    found, waiting = [], [MyoFedError]
+    while waiting:
+        kind = waiting.pop()
+        found.append(kind)
+        waiting += kind.__subclasses__()
+    return [kind for kind in found if kind.__module__ == errors.__name__]
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+def test_errors_survive_a_process_and_keep_their_two_faces(kind: type[MyoFedError]) -> None:
+    error = kind("Patient P07 in /data/x.nii has no mask.", "Draw one.")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is kind
+    assert (back.what, back.fix, str(back)) == (error.what, error.fix, str(error))
+    assert str(error) == "Patient P07 in /data/x.nii has no mask. Draw one."
+    assert "P07" not in kind.public
+    assert kind.public.endswith(".")
+    assert kind.code == kind.code.lower()
+
+
+def test_codes_and_public_sentences_differ() -> None:
+    kinds = every_error()
+    assert len(kinds) >= 10
+    assert len({kind.code for kind in kinds}) == len(kinds)
+    assert len({kind.public for kind in kinds}) == len(kinds)
+
+
+def test_faults_are_shared_as_counts_only() -> None:
+    faults = [errors.Fault(code, "patient P07", "no mask", "Draw one") for code in ("b", "a", "b")]
+    assert errors.count_by_code(faults) == {"a": 1, "b": 2}

@@ -1,0 +1,226 @@
+"""The protocol file: the template, what is refused and at which line, and the fingerprint."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from common.cli import template
+from common.errors import StudyError
+from common.study import Covariate, Section, Study, parse_study, read_study
+
+ROSTER = """name = "tiny"
+
+[[sites]]
+name = "a"
+role = "train"
+
+[[sites]]
+name = "b"
+role = "external"
+"""
+
+
+def keys_of(section: type[BaseModel]) -> list[str]:
+    """Every dotted key of a section; a list of tables counts by its own name."""
+    found = []
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            found += [f"{name}.{key}" for key in keys_of(kind)]
+        else:
+            found.append(name)
+    return found
+
+
+def holds(content: dict[str, Any], dotted: str) -> bool:
+    for part in dotted.split("."):
+        if part not in content:
+            return False
+        content = content[part]
+    return True
+
+
+def test_the_template_shows_every_key_at_its_default() -> None:
+    content = tomllib.loads(template())
+    commented = {"harmonization.covariates"}
+    wanted = keys_of(Study)
+    assert len(wanted) > 40
+    assert [key for key in wanted if not holds(content, key) and key not in commented] == []
+    own = parse_study(template()).model_dump()
+    bare = Study.model_validate({"name": own["name"], "sites": own["sites"]}).model_dump()
+    assert own == bare
+
+
+def test_the_template_s_covariate_is_valid_once_its_hashes_are_taken_off() -> None:
+    lines = template().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("# [[harmonization"))
+    lines[start : start + 4] = [line.removeprefix("# ") for line in lines[start : start + 4]]
+    study = parse_study("\n".join(lines))
+    assert study.harmonization.covariates == (
+        Covariate(name="sex", kind="categorical", levels=("F", "M")),
+    )
+
+
+COVARIATE = '[[harmonization.covariates]]\nname = "{name}"\nkind = "{kind}"\n'
+TWICE = ROSTER.replace('name = "b"', 'name = "a"')
+NO_TRAIN = ROSTER.replace('"train"', '"external"')
+REFUSED: dict[str, tuple[str, str, str]] = {
+    # what: (file, text of the line to be named, part of the reason)
+    "unknown key at the top": ("colour = 1\n" + ROSTER, "colour = 1", "colour: unknown key"),
+    "unknown key of a section": (
+        ROSTER + "\n[cnn]\nwidth = 1.0  # wide\ndepth = 7\n",
+        "depth = 7",
+        "cnn.depth: unknown key",
+    ),
+    "unknown section": (ROSTER + "\n[cohorts]\nphases = []\n", "[cohorts]", "unknown key"),
+    "unknown key of the second site": (
+        ROSTER + 'city = "Boston"\n',
+        'city = "Boston"',
+        "sites.2.city: unknown key",
+    ),
+    "a role that is none": (
+        ROSTER.replace('"external"', '"judge"'),
+        'role = "judge"',
+        "'train' or 'external'",
+    ),
+    "out of range": (ROSTER + "[training]\nrounds = 0\n", "rounds = 0", "greater than or equal"),
+    "not a number": (ROSTER + "[cnn]\nwidth = nan\n", "width = nan", "cnn.width"),
+    "a dotted key": (ROSTER.replace("\n", "\ncnn.width = -1\n", 1), "cnn.width = -1", "greater"),
+    "two values that do not fit": (
+        ROSTER + "[training]\nrounds = 3\naveraged_rounds = 4\n",
+        "[training]",
+        "averaged_rounds is 4, but there are 3 rounds",
+    ),
+    "two sites of one name": (TWICE, "[[sites]]", "two sites have the same name: a"),
+    "no site that trains": (NO_TRAIN, "[[sites]]", "no site has the role 'train'"),
+    "a reference that does not train": (
+        ROSTER + '[harmonization]\nreference = "b"\n',
+        'reference = "b"',
+        "b is not a training site",
+    ),
+    "the outcome as covariate": (
+        ROSTER + COVARIATE.format(name="label", kind="numeric"),
+        'name = "label"',
+        "never a ComBat covariate",
+    ),
+    "the positive class as covariate": (
+        ROSTER + COVARIATE.format(name="Scar", kind="numeric"),
+        'name = "Scar"',
+        "never a ComBat covariate",
+    ),
+    "the outcome under another name": (
+        ROSTER
+        + COVARIATE.format(name="age", kind="numeric")
+        + COVARIATE.format(name="finding", kind="categorical")
+        + 'levels = ["none", "scar"]\n',
+        'name = "finding"',
+        "never a ComBat covariate",
+    ),
+    "a categorical covariate without levels": (
+        ROSTER + "\n\n" + COVARIATE.format(name="sex", kind="categorical"),
+        "[[harmonization.covariates]]",
+        "needs two or more levels",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused_names_the_line_and_the_reason(case: str) -> None:
+    text, line, reason = REFUSED[case]
+    number = text.splitlines().index(line) + 1
+    with pytest.raises(StudyError) as caught:
+        parse_study(text, "s.toml")
+    assert f"s.toml, line {number}: " in caught.value.what
+    assert reason in caught.value.what
+    assert caught.value.fix
+
+
+def test_every_fault_is_listed_in_one_pass() -> None:
+    text = ROSTER + "[cnn]\ndepth = 7\nwidth = 9\n[fusion]\nsizes = []\n"
+    with pytest.raises(StudyError) as caught:
+        parse_study(text)
+    places = {line.split(": ")[0] for line in caught.value.what.splitlines()}
+    rows = text.splitlines()
+    wanted = (rows.index(key) + 1 for key in ("depth = 7", "width = 9", "sizes = []"))
+    assert places == {f"study.toml, line {number}" for number in wanted}
+
+
+def test_a_missing_key_broken_toml_and_an_unreadable_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="name: Field required"):
+        parse_study(ROSTER.replace('name = "tiny"', ""))
+    with pytest.raises(StudyError, match="line 1, column"):
+        parse_study("name = \n")
+    with pytest.raises(StudyError, match=r"nowhere\.toml cannot be read \(No such file"):
+        read_study(tmp_path / "nowhere.toml")
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"')
+    with pytest.raises(StudyError, match="not UTF-8"):
+        read_study(tmp_path / "latin.toml")
+
+
+def test_the_fingerprint_sees_content_and_nothing_else() -> None:
+    plain = parse_study(ROSTER + "[cnn]\nwidth = 0.5\ndropout = 0.4\n")
+    other = parse_study(
+        "# a comment\ncnn = { dropout = 0.40, width = 5e-1 }   # inline\nseed = 2026\n"
+        'sites = [{ role = "train", name = "a" }, { role = "external", name = "b" }]\n'
+        "name = 'tiny'\nfolds=1\n[training]\nrounds = 15\n"
+    )
+    assert len(plain.fingerprint) == 64
+    assert other.fingerprint == plain.fingerprint
+    assert Study.model_validate_json(plain.canonical()).fingerprint == plain.fingerprint
+
+
+def _changed(value: Any) -> list[Any]:
+    """Other values of the same kind, some of which may be valid in its place."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, value * 2, value + 128]
+    if isinstance(value, float):
+        return [value / 2]
+    if isinstance(value, str):
+        words = ("none", "site", "all", "middle", "image", "minmax", "haar", "scanner", "mean")
+        return [*words, "mean_only", "fedadam", "geometry", "refuse", "a", "xyz"]
+    return [[*value, *value[:1]], [*value, "extra"]]
+
+
+def test_the_fingerprint_changes_with_any_value() -> None:
+    base = parse_study(ROSTER)
+    content = base.model_dump(mode="json")
+    prints = {base.fingerprint}
+    tried = 0
+    for dotted in keys_of(Study):
+        if dotted in {"sites", "harmonization.covariates"}:
+            continue
+        *sections, key = dotted.split(".")
+        for other in _changed(_at(content, sections)[key]):
+            changed = Study.model_validate(content).model_dump(mode="json")
+            if _at(changed, sections)[key] == other:
+                continue
+            _at(changed, sections)[key] = other
+            try:
+                study = Study.model_validate(changed)
+            except ValueError:
+                continue
+            prints.add(study.fingerprint)
+            tried += 1
+            break
+        else:
+            pytest.fail(f"no other value of {dotted} is valid")
+    assert tried > 40
+    assert len(prints) == tried + 1
+    swapped = content | {"sites": content["sites"][::-1]}
+    covariate = {"name": "age", "kind": "numeric"}
+    aged = content | {"harmonization": content["harmonization"] | {"covariates": [covariate]}}
+    for more in (swapped, aged):
+        assert Study.model_validate(more).fingerprint not in prints
+
+
+def _at(content: dict[str, Any], sections: list[str]) -> dict[str, Any]:
+    for name in sections:
+        content = content[name]
+    return content
