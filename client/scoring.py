@@ -59,11 +59,11 @@ def ensemble_scores(
 
 
 def weighted_loss(
-    logits: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    class_weights: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Sums over slices of (class weight x log-loss, class weight): two numbers that add up."""
+    logits: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    class_weights: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Sums over slices or patients of (class weight x log-loss, class weight): two numbers that add up."""
     weights = class_weights[labels]
     losses = np.logaddexp(0.0, np.where(labels == 1, -logits, logits))
     return np.array([np.sum(weights * losses), np.sum(weights)])
