@@ -62,20 +62,21 @@ def predict(
 
 def main() -> None:
     """Run the command: exit code 0 when done, 2 for a wrong use, 1 for any other failure."""
+    code = DONE
     try:
-        app(standalone_mode=False)
+        # Outside its standalone mode the command gives an Exit's code back instead of leaving.
+        given = app(standalone_mode=False)
+        code = given if isinstance(given, int) else DONE
     except MyoFedError as error:
         show_error(error)
         sys.exit(exit_code(error))
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(WRONG_USE)
     except (KeyboardInterrupt, click.Abort):
         _to_person.print("Stopped. What is done is kept: give the same command to go on.")
         sys.exit(FAILED)
-    sys.exit(DONE)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from common.study import Harmonization, Study
 from harmonization import (
     BatchEffect,
     CovariateSpec,
+    DesignRows,
     Reference,
     design_matrix,
     estimate_batches,
@@ -59,8 +60,8 @@ def covariate_spec(study: Study) -> CovariateSpec:
     )
 
 
-def design(rows: SiteRows, study: Study, means: Floats) -> Floats:
-    """Covariate design (n, q) of a site's slices, missing values by the study's rule."""
+def design(rows: SiteRows, study: Study, means: Floats) -> DesignRows:
+    """Covariate design (n, q) of a site's slices; missing values by the study's rule, counted."""
     spec = covariate_spec(study)
     return design_matrix(
         spec,
@@ -68,7 +69,7 @@ def design(rows: SiteRows, study: Study, means: Floats) -> Floats:
         study.harmonization.missing,
         means=means if means.size else None,
         rows=rows.labels.size,
-    ).z
+    )
 
 
 def fold_features(
@@ -87,7 +88,7 @@ def fold_features(
     """
     from client.network.inference import look
 
-    z = design(rows, study, model.means)
+    z = design(rows, study, model.means).z
     effects = _effects(rows, z, model.reference, fitted_on, study.harmonization, external=external)
     clean = harmonize(rows.features, z, rows.batch, model.reference, effects)
     slices = Slices(rows.images, rows.masks, rows.labels)

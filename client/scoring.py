@@ -63,7 +63,7 @@ def weighted_loss(
     labels: npt.NDArray[np.int64],
     class_weights: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Sums over slices or patients of (class weight x log-loss, class weight): two numbers that add up."""
+    """Sums of class weight x log-loss, and of class weights: two numbers that add up."""
     weights = class_weights[labels]
     losses = np.logaddexp(0.0, np.where(labels == 1, -logits, logits))
     return np.array([np.sum(weights * losses), np.sum(weights)])

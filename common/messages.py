@@ -64,8 +64,8 @@ class HarmonizeAnswer:
     """Sums over the site's training patients: keys ``fold.name``.
 
     Step ``covariates``: sum and count of the observed values of each covariate. Step
-    ``features``: the ComBat sums of `harmonization`, and ``classes`` (2,), the number of slices of
-    each class.
+    ``features``: the ComBat sums of `harmonization`; ``classes`` (2,), the number of slices of each
+    class; and ``filled``, how many values of each covariate the study's rule filled.
     """
 
     sums: Arrays

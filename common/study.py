@@ -53,7 +53,8 @@ class Outcome(Section):
 class Cohort(Section):
     """Which patients, phases and slices count, and how they are split.
 
-    `minimum_patients_per_class` is also the minimum cell: no smaller count leaves a site.
+    A site with fewer patients of a class than `minimum_patients_per_class` does not take part, and
+    counts below it are not shown in what a site shares about its cohort.
     """
 
     phases: tuple[str, ...] = Field(("ED",), min_length=1)
@@ -84,9 +85,12 @@ class Radiomics(Section):
 
 
 class Covariate(Section):
-    """A covariate whose effect ComBat keeps. Levels are fixed here, so that sites agree."""
+    """A covariate whose effect ComBat keeps. Levels are fixed here, so that sites agree.
 
-    name: str
+    The name is that of a cohort column, which are read in small letters.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     kind: Literal["numeric", "categorical"]
     levels: tuple[str, ...] = ()
 
@@ -204,6 +208,11 @@ class Study(Section):
         wanted = self.harmonization.reference
         if wanted and wanted not in self.training_sites:
             raise ValueError(f"harmonization.reference: {wanted} is not a training site")
+        if wanted and self.harmonization.batch == "scanner":
+            raise ValueError(
+                "harmonization.reference: a reference is a site, and the study's batches are "
+                "scanners; set batch to 'site', or take the reference out"
+            )
         for position, covariate in enumerate(self.harmonization.covariates):
             self._refuse_outcome(position, covariate)
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("myofed", "flwr", "numpy", "pyradiomics", "scikit-learn", "scipy", "SimpleITK", "torch")
+PACKAGES = ("myofed", "flwr", "numpy", "pyradiomics", "scipy", "SimpleITK", "torch")
 
 
 def package_versions() -> dict[str, str]:

@@ -80,7 +80,7 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
     keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
     constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
     names = [*feature_names, *DEEP_NAMES]
-    found = results(run, roster, names, fused, calibrated, validated, constant)
+    found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
     write_json(run.path / "results.json", found)
 

@@ -19,6 +19,7 @@ from server.run import RunFolder
 from server.stages.calibrate import Calibrated
 from server.stages.enrol import Roster
 from server.stages.fuse import Fused
+from server.stages.harmonize import Harmonized
 from server.stages.validate import Validated
 
 Result = dict[str, Any]
@@ -28,6 +29,7 @@ def results(
     run: RunFolder,
     roster: Roster,
     names: list[str],
+    harmonized: Harmonized,
     fused: Fused,
     calibrated: Calibrated,
     validated: Validated,
@@ -74,6 +76,7 @@ def results(
             for variant, own in fused.stacks.items()
         },
         "constant_features": constant,
+        "filled_covariates": harmonized.filled,
         "thresholds": {model: calibrated.thresholds[_row(model)] for model in MODELS},
         "validation": {model: _validation(calibrated, _row(model)) for model in MODELS},
         "external": {site: _external(study, answer) for site, answer in validated.answers.items()},

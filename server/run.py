@@ -53,6 +53,7 @@ class RunFolder:
                     f"{held['fingerprint'][:12]}).",
                     "Give another folder with --out, or run that study to go on with it.",
                 )
+            _drop_torn_line(path / "events.jsonl")
             return cls(path, study, held["identity"])
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunError(f"{path} exists and is not a run.", "Give another folder with --out.")
@@ -80,7 +81,7 @@ class RunFolder:
         if not path.exists():
             return []
         lines = path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return [json.loads(line) for line in lines]
 
     def keep(self, name: str, arrays: Arrays) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -95,6 +96,16 @@ class RunFolder:
         """Read a checkpoint back; None where there is none."""
         path = self.path / "checkpoint" / f"{name}.safetensors"
         return dict(load_file(path)) if path.exists() else None
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off a last line that a crash left unfinished, so that the next one begins its own."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        path.write_bytes(whole)
 
 
 def write_json(path: Path, content: object) -> None:

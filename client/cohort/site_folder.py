@@ -21,7 +21,7 @@ from common.errors import CohortError
 
 SITE_FILE = "site.json"
 TABLE_FILE = "cohort.csv"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _PACKAGES = ("myofed", "numpy", "SimpleITK", "nibabel", "pydicom")
 
 
@@ -221,7 +221,8 @@ def check_names(name: str, positive: str, negative: str, myocardium: int) -> Non
     if not _NAME.fullmatch(name):
         raise CohortError(
             f"{name!r} cannot be a site's name.",
-            "Use letters, digits, '-' and '_', beginning with a letter or digit (at most 63).",
+            "Use small letters, digits, '-' and '_', beginning with a letter (at most 40), as "
+            "in the study's roster; give another with --name.",
         )
     if not positive.strip() or not negative.strip() or positive == negative:
         raise CohortError(

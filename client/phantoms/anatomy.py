@@ -25,6 +25,9 @@ CAVITY, MYOCARDIUM, RIGHT = 1, 2, 3
 THICKEST = 13.0, 30.0
 """Limits of the maximal wall thickness, mm."""
 
+THICKER = 2.4
+"""How much thicker the wall is with scar, on average, mm."""
+
 RIGHT_WALL = 3.0
 """Thickness of the free wall of the right ventricle, mm."""
 
@@ -112,7 +115,7 @@ def draw_thickness(rng: np.random.Generator, scar: bool, age: float) -> float:
     Two normal distributions of one spread are the same statement as a probability of scar that
     rises with thickness along a logistic curve; this way round a site's prevalence stays exact.
     """
-    mean = 18.2 + (1.8 if scar else 0.0) + 0.02 * (age - 52.0)
+    mean = 18.0 + (THICKER if scar else 0.0) + 0.02 * (age - 52.0)
     return float(np.clip(rng.normal(mean, 3.4), *THICKEST))
 
 

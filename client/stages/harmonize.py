@@ -6,8 +6,10 @@ import numpy as np
 
 from client.context import SiteContext
 from client.fold_features import covariate_spec, design
+from common.errors import TooFewPatients
 from common.heads import under
 from common.messages import Arrays, HarmonizeAnswer, HarmonizeQuestion
+from common.study import Harmonization
 from harmonization import combat_sums, covariate_sums
 
 
@@ -35,11 +37,26 @@ def _features(context: SiteContext, fold: int, means: np.ndarray) -> Arrays:
     rows, study = context.rows, context.study
     trains = rows.trains(fold)
     batch = np.array(rows.batch)[trains]
+    _refuse_small(batch, study.harmonization, rows.site)
+    covariates = design(rows, study, means)
     sums = combat_sums(
         rows.features[trains],
-        design(rows, study, means)[trains],
+        covariates.z[trains],
         batch,
         reference_batch=study.harmonization.reference or None,
     )
     classes = np.bincount(rows.labels[trains], minlength=2).astype(np.int64)
-    return sums.arrays() | {"classes": classes}
+    filled = np.array([covariates.missing[name] for name in rows.covariates], np.int64)
+    return sums.arrays() | {"classes": classes, "filled": filled}
+
+
+def _refuse_small(batch: np.ndarray, rule: Harmonization, site: str) -> None:
+    """Refuse a batch below the minimum before anything is trained, where the study says so."""
+    names, counts = np.unique(batch, return_counts=True)
+    small = [str(name) for name in names[counts < rule.minimum_rows]]
+    if small and rule.below_minimum == "refuse":
+        raise TooFewPatients(
+            f"At {site} these batches have fewer than {rule.minimum_rows} training slices: "
+            f"{', '.join(small)}.",
+            "Join the scanner with a like one, or set harmonization.below_minimum to 'mean_only'.",
+        )

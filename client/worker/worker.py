@@ -15,7 +15,7 @@ from flwr.app import RecordDict
 
 from client.context import SiteContext
 from client.stages import calibrate, enrol, fuse, harmonize, train, validate
-from common.errors import MyoFedError, StudyMismatch, WrongUse
+from common.errors import MyoFedError, RunError, StudyMismatch, WrongUse
 from common.messages import QUESTIONS, Question, Refusal
 from common.records import from_record, refusal_record, to_record
 
@@ -27,6 +27,9 @@ STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
     "calibrate": calibrate.answer,
     "validate": validate.answer,
 }
+
+EXTERNAL_STAGES = ("enrol", "validate")
+"""All that an external site answers: nothing of it enters a model."""
 
 
 class Worker:
@@ -43,11 +46,9 @@ class Worker:
         except MyoFedError as error:
             self.log.error("%s: %s", stage, error)
             return refusal_record(Refusal(error.code, error.public))
-        except Exception as error:
-            known = getattr(error, "code", None)
+        except Exception:
             self.log.exception("%s failed", stage)
-            code = known if isinstance(known, str) else "internal"
-            return refusal_record(Refusal(code, MyoFedError.public))
+            return refusal_record(Refusal("internal", MyoFedError.public))
 
     def _answer(self, stage: str, record: RecordDict) -> object:
         if stage not in STAGES:
@@ -59,5 +60,10 @@ class Worker:
                 f"The question is of study {question.fingerprint[:12]}, and this site approved "
                 f"{approved[:12]}.",
                 "Compare the study files; approve the new one if you agree to it.",
+            )
+        if self.context.external and stage not in EXTERNAL_STAGES:
+            raise RunError(
+                f"Site {self.context.site.name} is external and was asked for the stage {stage}.",
+                f"Ask external sites only to {' and '.join(EXTERNAL_STAGES)}.",
             )
         return STAGES[stage](question, self.context)

@@ -29,11 +29,15 @@ from server.stages.enrol import Roster
 
 @dataclass(frozen=True, eq=False)
 class Harmonized:
-    """Each fold's reference and covariate means; class weights (F, 2) of the pooled slices."""
+    """Each fold's reference and covariate means; class weights (F, 2) of the pooled slices.
+
+    `filled` counts, by covariate, the slices at training sites whose value was filled.
+    """
 
     references: list[Reference]
     means: list[NDArray[np.float64]]
     class_weights: NDArray[np.float64]
+    filled: dict[str, int]
 
 
 def run(federation: Federation, roster: Roster, study: Study) -> Harmonized:
@@ -52,9 +56,11 @@ def run(federation: Federation, roster: Roster, study: Study) -> Harmonized:
         )
         answers = federation.ask(question, roster.train, HarmonizeAnswer)
         references, weights = [], []
+        filled = np.zeros(len(study.harmonization.covariates), np.int64)
         for fold in range(study.folds):
             blocks = [below(answer.sums, str(fold)) for answer in answers.values()]
             classes = reduce(add, (block.pop("classes") for block in blocks))
+            filled = np.sum([np.asarray(block.pop("filled"), int) for block in blocks], axis=0)
             sums = reduce(add, (CombatSums.from_arrays(block) for block in blocks))
             references.append(
                 solve_reference(
@@ -66,7 +72,9 @@ def run(federation: Federation, roster: Roster, study: Study) -> Harmonized:
             weights.append(balanced_weights(int(classes[0]), int(classes[1])))
     except SolverError as error:
         raise HarmonizationError(str(error)) from error
-    return Harmonized(references, means, np.array(weights))
+    names = [covariate.name for covariate in study.harmonization.covariates]
+    counts = dict(zip(names, filled.tolist(), strict=True))
+    return Harmonized(references, means, np.array(weights), counts)
 
 
 def covariate_spec(study: Study) -> CovariateSpec:
