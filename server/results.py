@@ -204,7 +204,7 @@ def _looks(events: list[Result]) -> dict[str, int]:
     looks: Counter[str] = Counter()
     for event in events:
         if event["event"] == "asked" and event["stage"] == "validate" and event["step"] == "scores":
-            looks.update(event["sites"])
+            looks.update(list(event["sites"]))
     return dict(looks)
 
 

@@ -81,13 +81,13 @@ def show_results(results: dict[str, Any], out: Path) -> None:
         for model in MODELS:
             own, raw = one["models"][model], one["unharmonized"][model]
             low, high = own["auc_ci"]
-            cells = [f"{own['auc']:.3f}", f"{low:.3f}-{high:.3f}", f"{raw['auc']:.3f}"]
+            cells = [f"{own['auc']:.3f} ({low:.3f}-{high:.3f})", f"{raw['auc']:.3f}"]
             shares = [own[name] for name in ("sensitivity", "specificity", "ppv", "npv")]
             cells += ["-" if share is None else f"{share:.2f}" for share in shares]
             rows.append([site, model, *cells])
-    columns = ["external site", "model", "AUC", "95 % CI", "not harmonised"]
-    columns += ["sensitivity", "specificity", "PPV", "NPV"]
+    columns = ["external", "model", "AUC (95 % CI)", "raw", "sens.", "spec.", "PPV", "NPV"]
     console.print(table_of(f"Study {results['study']}", columns, rows))
+    console.print("raw: the AUC without harmonisation; intervals of an AUC are DeLong's")
     for site, one in results["external"].items():
         for test in one["comparisons"][:2]:
             p = "undefined" if test["p"] is None else f"{test['p']:.3f}"

@@ -131,6 +131,7 @@ def test_missing_covariates_take_the_pooled_training_mean(tmp_path: Path) -> Non
             for rows in sites
         ]
     )
+    assert found.filled == {"age": 9}
     assert found.means[0] == pytest.approx([known.mean()], rel=1e-12)
     for rows in sites:
         rows.covariates["age"][:3] = [repr(float(known.mean()))] * 3
@@ -172,13 +173,20 @@ def by_lasso(x: Array, y: Array, w: Array, size: int) -> list[int]:
     root = np.sqrt(w / w.sum() * y.size)
     first = np.abs(x.T @ (w * centred)).max() / w.sum()
     grid = first * np.geomspace(1.0, 1e-3, 200)
-    _, solutions, _ = lasso_path(
-        x * root[:, None], centred * root, alphas=grid, tol=1e-12, max_iter=200_000
-    )
-    counts = (solutions != 0.0).sum(axis=0)
-    beyond = np.flatnonzero(counts > max(SIZES))
-    counts = counts[: beyond[0]] if beyond.size else counts
-    return np.flatnonzero(solutions[:, np.flatnonzero(counts <= size)[-1]]).tolist()
+    best = np.zeros(x.shape[1])
+    for penalty in grid:
+        _, solved, _ = lasso_path(
+            x * root[:, None],
+            centred * root,
+            alphas=[penalty],
+            coef_init=best.copy(),
+            tol=1e-10,
+            max_iter=200_000,
+        )
+        if np.count_nonzero(solved) > size:
+            break
+        best = solved[:, 0]
+    return np.flatnonzero(best).tolist()
 
 
 def patient_loss(scores: Array, owner: Array, y: Array, weights: Array) -> float:

@@ -109,8 +109,8 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         "never a ComBat covariate",
     ),
     "the positive class as covariate": (
-        ROSTER + COVARIATE.format(name="Scar", kind="numeric"),
-        'name = "Scar"',
+        ROSTER + COVARIATE.format(name="scar", kind="numeric"),
+        'name = "scar"',
         "never a ComBat covariate",
     ),
     "the outcome under another name": (

@@ -23,6 +23,7 @@ from server.run import RunFolder, write_json
 from server.stages.calibrate import Calibrated
 from server.stages.enrol import Roster
 from server.stages.fuse import Fused
+from server.stages.harmonize import Harmonized
 from server.stages.validate import Validated
 
 STUDY = make_study()
@@ -80,9 +81,9 @@ def made(tmp_path: Path) -> dict[str, Any]:
         9,
     )
     roster = Roster({name: enrolled(name, STUDY) for name in ("a", "b", "x")}, ("a", "b"), ("x",))
-    found = results(
-        run, roster, NAMES, fused, calibrated, Validated({"x": an_answer((1, 0))}, None), ["f1"]
-    )
+    harmonized = Harmonized([], [], np.ones((2, 2)), {"age": 4})
+    validated = Validated({"x": an_answer((1, 0))}, None)
+    found = results(run, roster, NAMES, harmonized, fused, calibrated, validated, ["f1"])
     write_json(run.path / "results.json", found)
     content: dict[str, Any] = json.loads((run.path / "results.json").read_text())
     return content
@@ -128,6 +129,7 @@ def test_results_hold_what_the_issue_asks_for(made: dict[str, Any]) -> None:
     assert made["seconds"] == {"enrol": 1.25, "train": 2.5, "validate": 2.5}
     assert made["looks_at_external"] == {"x": 1}
     assert made["constant_features"] == ["f1"]
+    assert made["filled_covariates"] == {"age": 4}
 
 
 def test_the_card_says_what_it_is_and_is_not(made: dict[str, Any]) -> None:

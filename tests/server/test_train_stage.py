@@ -1,4 +1,4 @@
-"""Federated rounds: what is asked, what is refused, the average of the last rounds, and resuming."""
+"""Federated rounds: what is asked and refused, the average of the last rounds, resuming."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Sites:
         federation, _ = federation_over(grid, folder, study)
         federation.nodes = NODES
         roster = Roster({}, study.training_sites, study.external_sites)
-        return train.run(federation, federation.run, roster, Harmonized([], [], BALANCE))
+        return train.run(federation, federation.run, roster, Harmonized([], [], BALANCE, {}))
 
 
 def test_a_fold_s_network_is_the_mean_of_its_last_rounds(tmp_path: Path) -> None:
