@@ -16,6 +16,9 @@ from common.console import to_person as _to_person
 from common.errors import MyoFedError
 from simulation.cli import demo, simulate
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
 app = typer.Typer(
     help="Train one model across hospitals without moving an image.\n\nBegin with: myofed demo, or "
     "myofed study new study.toml. Not a medical device.",
@@ -67,6 +70,8 @@ def main() -> None:
         # Outside its standalone mode the command gives an Exit's code back instead of leaving.
         given = app(standalone_mode=False)
         code = given if isinstance(given, int) else DONE
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except MyoFedError as error:
         show_error(error)
         sys.exit(exit_code(error))

@@ -17,7 +17,7 @@ from client.cohort.patients import Case, Patient
 from client.cohort.rows import Source, lay_out
 from client.cohort.table import CohortTable, read_table
 from client.fold_features import fold_features
-from client.scoring import ensemble_scores
+from client.scoring import ensemble_scores, fold_scores
 from common.errors import WrongUse
 from common.heads import MODELS, SCORED
 from common.release import Release
@@ -63,9 +63,8 @@ def predict(
     rows = lay_out(source, patients, study, external=True, workers=workers, progress=progress)
     every = np.ones(rows.labels.size, dtype=np.bool_)
     features = [fold_features(rows, fold, every, study, external=True) for fold in release.folds]
-    scores = ensemble_scores(
-        rows, features, [fold.heads for fold in release.folds], study.fusion.patient_score
-    )
+    heads = [fold.heads for fold in release.folds]
+    scores = ensemble_scores(fold_scores(rows, features, heads, study.fusion.patient_score))
     effects = features[0].effects.values()
     small = sum(effect.mode == "identity" for effect in effects)
     found = []

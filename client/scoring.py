@@ -47,15 +47,21 @@ def patient_scores(scores: Floats, patient: npt.NDArray[np.int64], count: int, r
     return result
 
 
-def ensemble_scores(
+def fold_scores(
     rows: SiteRows, features: list[FoldFeatures], heads: list[Heads], rule: str
 ) -> Floats:
-    """Average the folds' patient scores, rounded to 1/1000: (M, P)."""
-    folds = [
-        patient_scores(slice_scores(one, own), rows.patient, len(rows.patient_ids), rule)
-        for one, own in zip(features, heads, strict=True)
-    ]
-    return round_scores(np.mean(folds, axis=0))
+    """Score patients by each fold alone: (F, M, P)."""
+    return np.stack(
+        [
+            patient_scores(slice_scores(one, own), rows.patient, len(rows.patient_ids), rule)
+            for one, own in zip(features, heads, strict=True)
+        ]
+    )
+
+
+def ensemble_scores(folds: Floats) -> Floats:
+    """Average the folds' patient scores (F, M, P), rounded to 1/1000: (M, P)."""
+    return round_scores(folds.mean(axis=0))
 
 
 def weighted_loss(

@@ -58,7 +58,7 @@ def show_json(content: Any) -> None:
 
 def table_of(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     """Lay rows out as a table; numbers are texts already."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number < 2 else "right", no_wrap=True)
     for row in rows:

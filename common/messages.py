@@ -176,8 +176,9 @@ class ValidateAnswer:
 
     `histograms` (M, 2, 1001); `auc` (M,) and `covariance` (M, M) by DeLong within the site;
     `confusion` (M, 4) true and false positives, true and false negatives at the frozen
-    thresholds; `batches` (2,) how many batches were estimated from the site's images and how many
-    were too small; `images` their number of slices. Step ``placements`` fills `placements` only.
+    thresholds; `fold_auc` (F, M) the AUC of each fold's model alone; `batches` (2,) how many
+    batches were estimated from the site's images and how many were too small; `images` their
+    number of slices. Step ``placements`` fills `placements` only.
     """
 
     images: int = 0
@@ -186,6 +187,7 @@ class ValidateAnswer:
     auc: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 4), np.int64))
+    fold_auc: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     placements: Arrays = field(default_factory=dict)
 
 

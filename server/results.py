@@ -142,6 +142,7 @@ def _external(study: Study, answer: ValidateAnswer) -> Result:
             for model in MODELS
         },
         "comparisons": _comparisons(answer.auc, answer.covariance),
+        "folds": {model: answer.fold_auc[:, _row(model)].tolist() for model in MODELS},
         "target_sensitivity": study.operating_point.sensitivity,
     }
 

@@ -13,8 +13,10 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from client.cli import check_for_study, extract_site
+from client.cohort.site_folder import SiteFolder
 from client.cohort.sites import find_sites
 from common.console import console, progress_bar, show_json, table_of, to_person
+from common.errors import CohortError
 from common.feature_names import all_names
 from common.heads import MODELS
 from common.study import Study, read_study
@@ -64,14 +66,25 @@ def run_study(study: Study, sites: Path, out: Path) -> None:
 
     found = find_sites(sites, [site.name for site in study.sites])
     run = RunFolder.begin(out, study)
-    for name, site in found.items():
-        with progress_bar(f"checking {name}") as progress:
-            check_for_study(site, study, progress)
+    _check_all(found, study)
     for site in found.values():
         extract_site(site, study)
     with _stages(study) as watch:
         folders = {name: site.path for name, site in found.items()}
         federate(run, folders, list(all_names()), watch)
+
+
+def _check_all(sites: dict[str, SiteFolder], study: Study) -> None:
+    """Check every site, so that one pass lists the faults of all."""
+    refused: list[CohortError] = []
+    for name, site in sites.items():
+        try:
+            with progress_bar(f"checking {name}") as progress:
+                check_for_study(site, study, progress)
+        except CohortError as error:
+            refused.append(error)
+    if refused:
+        raise CohortError("\n".join(error.what for error in refused), refused[0].fix)
 
 
 def show_results(results: dict[str, Any], out: Path) -> None:

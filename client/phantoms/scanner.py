@@ -9,7 +9,7 @@ of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from scipy import fft
 
 from client.phantoms.anatomy import Floats
 
-GAIN_SPREAD, GAMMA_SPREAD, NOISE_SPREAD = 0.12, 0.1, 0.35
-"""Log-spread of gain, display curve and noise over the patients of a steady protocol."""
+GAIN_SPREAD, GAMMA_SPREAD, NOISE_SPREAD, RESOLUTION_SPREAD = 0.12, 0.1, 0.35, 0.05
+"""Log-spreads of gain, display curve, noise and resolution over patients of an ordinary protocol."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ def acquire(rng: np.random.Generator, vendor: Vendor, signal: Floats) -> NDArray
     gain = vendor.gain * float(rng.lognormal(0.0, GAIN_SPREAD))
     gamma = vendor.gamma * float(rng.lognormal(0.0, vendor.unsteady * GAMMA_SPREAD))
     noise = vendor.noise * float(rng.lognormal(0.0, vendor.unsteady * NOISE_SPREAD))
+    finer = float(rng.lognormal(0.0, vendor.unsteady * RESOLUTION_SPREAD))
+    vendor = replace(vendor, resolution=max(vendor.spacing, vendor.resolution * finer))
     stored = gain * receive(rng, vendor, signal * _shading(rng, vendor), noise) ** gamma
     whole: NDArray[np.int16] = np.clip(np.rint(stored), 0, 4095).astype(np.int16)
     return whole

@@ -6,14 +6,13 @@ import numpy as np
 
 from client.context import SiteContext
 from client.fold_features import fold_features
-from client.scoring import ensemble_scores
+from client.scoring import ensemble_scores, fold_scores
 from common.errors import RunError
-from common.heads import SCORED
 from common.messages import ValidateAnswer, ValidateQuestion
 from common.release import folds_from_arrays
 from common.statistics.delong import delong_covariance, placement_sums
 from common.statistics.operating_point import confusion
-from common.statistics.scores import score_histogram
+from common.statistics.scores import round_scores, score_histogram
 
 
 def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
@@ -42,9 +41,9 @@ def _scores(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
     models = folds_from_arrays(question.release, study.folds)
     every = np.ones(rows.labels.size, dtype=np.bool_)
     features = [fold_features(rows, model, every, study, external=True) for model in models]
-    scores = ensemble_scores(
-        rows, features, [model.heads for model in models], study.fusion.patient_score
-    )
+    heads = [model.heads for model in models]
+    folds = fold_scores(rows, features, heads, study.fusion.patient_score)
+    scores = ensemble_scores(folds)
     context.memory.save("external-scores", {"scores": scores})
     labels = rows.patient_labels
     aucs, covariance = delong_covariance(scores, labels)
@@ -53,14 +52,15 @@ def _scores(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
         confusion(row, labels, float(threshold))
         for row, threshold in zip(scores, thresholds, strict=True)
     ]
+    alone = [delong_covariance(round_scores(one), labels)[0] for one in folds]
     effects = features[0].effects.values()
     small = sum(effect.mode == "identity" for effect in effects)
-    assert scores.shape[0] == len(SCORED)
     return ValidateAnswer(
         images=int(rows.labels.size),
         batches=np.array([len(effects) - small, small], dtype=np.int64),
         histograms=np.stack([score_histogram(row, labels) for row in scores]),
         auc=aucs,
         covariance=covariance,
+        fold_auc=np.stack(alone),
         confusion=np.array([[c.tp, c.fp, c.tn, c.fn] for c in counts], dtype=np.int64),
     )

@@ -1,0 +1,162 @@
+"""A whole tiny study: the same bits near and in the engine, stopped or not, and what comes out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from federation_run import NAMES, make_sites, release_bytes, run_near, tiny_study
+
+from client.predict import predict, write_scores
+from common.errors import Interrupted, RunError, WrongUse
+from common.heads import MODELS
+from common.release import Release
+from simulation import cli, engine
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("simulation")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("federation")
+
+
+@pytest.fixture(scope="module")
+def sites(folder: Path) -> Path:
+    return make_sites(folder)
+
+
+@pytest.fixture(scope="module")
+def near(folder: Path, sites: Path) -> Path:
+    """A run in this very process: one process, the last site answers first."""
+    run_near(sites, folder / "near", threading.Event())
+    return folder / "near"
+
+
+def results_of(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / "results.json").read_text())
+    return content
+
+
+def numbers_of(out: Path) -> dict[str, Any]:
+    """The results but for what differs from run to run."""
+    content = results_of(out)
+    for name in ("run", "seconds", "messages", "traffic", "looks_at_external"):
+        del content[name]
+    return content
+
+
+def test_the_results_are_complete(near: Path) -> None:
+    found = results_of(near)
+    assert found["fingerprint"] == tiny_study().fingerprint
+    assert {name: one["role"] for name, one in found["sites"].items()} == NAMES
+    external = found["external"]["dorpat"]
+    assert external["harmonization"]["applied"] is True
+    assert external["harmonization"]["images"] == 16
+    assert external["patients"] == {"positive": 4, "negative": 4}
+    for model in MODELS:
+        own = external["models"][model]
+        assert 0.0 <= own["auc_ci"][0] <= own["auc"] <= own["auc_ci"][1] <= 1.0
+        assert 0.0 < found["thresholds"][model] <= 1.0
+        assert found["selected_features"][model]
+    assert set(found["seconds"]) == {
+        "enrol", "harmonize", "train", "fuse", "calibrate", "validate"
+    }  # fmt: skip
+    assert set(found["traffic"]) == set(NAMES)
+    assert found["looks_at_external"] == {"dorpat": 1}
+    assert "Not a medical device" in (near / "release" / "MODEL_CARD.md").read_text()
+
+
+def test_nothing_that_came_out_names_a_patient(folder: Path, near: Path) -> None:
+    names = [
+        row["patient_id"]
+        for table in (folder / "phantoms").glob("*/table.csv")
+        for row in csv.DictReader(table.open())
+    ]
+    assert len(names) == 24
+    for path in near.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert [name for name in names if name.encode() in content] == [], path
+
+
+def test_the_external_site_s_scores_are_those_of_predict(folder: Path, near: Path) -> None:
+    release = Release.load(near / "release")
+    table = folder / "phantoms" / "dorpat" / "table.csv"
+    found = predict(release, table, 2, folder / "sites" / "dorpat" / "cache", workers=1)
+    assert (found.batches_estimated, found.batches_below_minimum) == (1, 0)
+    labels = {row["patient_id"]: row["label"] for row in csv.DictReader(table.open())}
+    assert [one.patient_id for one in found.patients] == sorted(labels)
+    external = results_of(near)["external"]["dorpat"]["models"]
+    for model in MODELS:
+        by_class: dict[str, list[float]] = {"scar": [], "none": []}
+        for one in found.patients:
+            by_class[labels[one.patient_id]].append(one.scores[model])
+            assert one.positive[model] == (one.scores[model] >= release.thresholds[model])
+        pairs = np.subtract.outer(by_class["scar"], by_class["none"])
+        auc = np.mean((pairs > 1e-9) + 0.5 * (np.abs(pairs) <= 1e-9))
+        assert external[model]["auc"] == pytest.approx(auc, abs=1e-12)
+    out = folder / "scores.csv"
+    write_scores(found, out)
+    rows = list(csv.DictReader(out.open()))
+    assert [row["patient_id"] for row in rows] == sorted(labels)
+    assert rows[0]["fused"] == f"{found.patients[0].scores['fused']:.3f}"
+    with pytest.raises(WrongUse, match="exists already"):
+        write_scores(found, out)
+
+
+@pytest.mark.parametrize("at", ["harmonize ", "train fold 1, round 2", "fuse step heads"])
+def test_a_run_stopped_near_goes_on_to_the_same_bits(
+    tmp_path: Path, sites: Path, near: Path, at: str
+) -> None:
+    stop = threading.Event()
+
+    def watch(stage: str, detail: str) -> None:
+        if f"{stage} {detail}".startswith(at):
+            stop.set()
+
+    with pytest.raises(Interrupted):
+        run_near(sites, tmp_path / "run", stop, watch)
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert not (tmp_path / "run" / "release").exists()
+    run_near(sites, tmp_path / "run", threading.Event())
+    assert release_bytes(tmp_path / "run") == release_bytes(near)
+    assert numbers_of(tmp_path / "run") == numbers_of(near)
+
+
+def test_the_engine_gives_the_same_bits_stopped_by_ctrl_c_and_gone_on_with(
+    tmp_path: Path, sites: Path, near: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three processes until Ctrl-C in a round, then two: the bits are those of no engine at all."""
+    study, out = tiny_study(), tmp_path / "run"
+    real, pressed = engine.federate, []
+
+    def pressing(run: Any, folders: Any, names: list[str], watch: Any) -> None:
+        def told(stage: str, detail: str) -> None:
+            watch(stage, detail)
+            if (stage, detail) == ("train", "fold 0, round 2") and not pressed:
+                pressed.append(detail)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        real(run, folders, names, told)
+
+    monkeypatch.setattr(engine, "federate", pressing)
+    monkeypatch.setattr(engine, "available_cores", lambda: 2)
+    with pytest.raises(Interrupted):
+        cli.run_study(study, sites, out)
+    assert pressed
+    assert list((out / "checkpoint").glob("train-0.safetensors"))
+    assert not list((out / "checkpoint").glob("*.part"))
+    assert not (out / "results.json").exists()
+    monkeypatch.setattr(engine, "available_cores", lambda: 1)
+    cli.run_study(study, sites, out)
+    assert release_bytes(out) == release_bytes(near)
+    assert numbers_of(out) == numbers_of(near)
+    with pytest.raises(RunError, match="already holds a finished run"):
+        cli.run_study(study, sites, out)
