@@ -5,6 +5,7 @@ What must outlive a message lies on the site's own disk, so that a worker that r
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,6 +52,11 @@ class RunMemory:
         return dict(load_file(path))
 
 
+    def forget(self) -> None:
+        """Remove what was kept, once the run is over."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class SiteContext:
     """One site in one run of one study."""
@@ -72,4 +78,9 @@ class SiteContext:
     @property
     def memory(self) -> RunMemory:
         """What the site keeps of this run."""
-        return RunMemory(self.site.path / "runs" / self.run)
+        return memory_of(self.site, self.run)
+
+
+def memory_of(site: SiteFolder, run: str) -> RunMemory:
+    """Give what a site keeps of a run."""
+    return RunMemory(site.path / "runs" / run)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from client.cohort.rows import SiteRows
-from client.network.local_training import Slices
+from client.network.slices import Slices
 from common.messages import Arrays
 from common.release import FoldModel
 from common.study import Harmonization, Study

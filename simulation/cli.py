@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from client.cli import check_for_study, extract_site
 from client.cohort.site_folder import SiteFolder
 from client.cohort.sites import find_sites
+from client.context import memory_of
 from common.console import console, progress_bar, show_json, table_of, to_person
 from common.errors import CohortError
 from common.feature_names import all_names
@@ -72,6 +73,8 @@ def run_study(study: Study, sites: Path, out: Path) -> None:
     with _stages(study) as watch:
         folders = {name: site.path for name, site in found.items()}
         federate(run, folders, list(all_names()), watch)
+    for site in found.values():
+        memory_of(site, run.identity).forget()
 
 
 def _check_all(sites: dict[str, SiteFolder], study: Study) -> None:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from client.network.augment import channels
-from client.network.local_training import Slices
+from client.network.slices import Slices
 from common.cnn import build
 from common.study import Cnn
 

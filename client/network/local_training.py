@@ -15,20 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from client.network.augment import augment, channels
+from client.network.slices import Slices
 from common.cnn import build, flatten
 from common.study import Cnn, Training
-
-
-@dataclass(frozen=True)
-class Slices:
-    """Slices ready for the network: images and masks (n, crop, crop) float32, labels (n,) 0/1."""
-
-    images: NDArray[np.float32]
-    masks: NDArray[np.float32]
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return int(self.labels.size)
 
 
 @dataclass(frozen=True)

@@ -104,5 +104,8 @@ def myocardial_texture(
     inside = 1.6 * (tissue.extent - off) + 0.9 * patches + 0.4 * depth
     region = 1.0 / (1.0 + np.exp(np.clip(-3.0 * inside, -30.0, 30.0)))
     change = tissue.fibrosis * region * (SCAR_LIFT + SCAR_SPREAD * coarse)
+    wall = (sampled.left > 0) & (sampled.cavity <= 0)
+    mean = (change * wall).sum(axis=(1, 2)) / np.maximum(wall.sum(axis=(1, 2)), 1)
+    change = change - mean[:, None, None]
     limited: Floats = np.clip(1.0 + tissue.heterogeneity * even + change, 0.3, 2.2)
     return limited

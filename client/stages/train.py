@@ -6,6 +6,7 @@ import numpy as np
 
 from client.cohort.folds import seed_of
 from client.context import SiteContext
+from client.network.slices import Slices
 from client.scoring import patient_scores, weighted_loss
 from common.errors import RunError
 from common.messages import TrainAnswer, TrainQuestion
@@ -21,7 +22,7 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
         The site is external: it never trains.
     """
     from client.network.inference import look
-    from client.network.local_training import LocalResult, Slices, train_locally
+    from client.network.local_training import LocalResult, train_locally
 
     if context.external:
         raise RunError(

@@ -85,8 +85,6 @@ def quiet(stage: str, detail: str) -> None:
 
 
 def run_near(sites: Path, out: Path, stop: Event, watch: Watch = quiet) -> None:
-    sites: Path, out: Path, stop: Event, watch: Watch = lambda stage, detail: None
-) -> None:
     """Run the tiny study in this process, all stages by the coordinator's own code."""
     study = tiny_study()
     run = RunFolder.begin(out, study)
