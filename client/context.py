@@ -51,7 +51,6 @@ class RunMemory:
             )
         return dict(load_file(path))
 
-
     def forget(self) -> None:
         """Remove what was kept, once the run is over."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from client.cohort.rows import SiteRows
 from client.network.slices import Slices
+from common.covariates import covariate_spec
 from common.messages import Arrays
 from common.release import FoldModel
 from common.study import Harmonization, Study
 from harmonization import (
     BatchEffect,
-    CovariateSpec,
     DesignRows,
     Reference,
     design_matrix,
@@ -49,15 +49,6 @@ class FoldFeatures:
     def arrays(self) -> Arrays:
         """Return the features by name, for the site's own disk."""
         return {"harmonized": self.harmonized, "raw": self.raw, "deep": self.deep}
-
-
-def covariate_spec(study: Study) -> CovariateSpec:
-    """Translate the study's covariates."""
-    covariates = study.harmonization.covariates
-    return CovariateSpec(
-        numeric=tuple(item.name for item in covariates if item.kind == "numeric"),
-        categorical={item.name: item.levels for item in covariates if item.kind == "categorical"},
-    )
 
 
 def design(rows: SiteRows, study: Study, means: Floats) -> DesignRows:

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from client.cohort.patients import Patient, patients
 from client.cohort.table import CohortRow, CohortTable, read_table, write_table
 from common.errors import CohortError
+from common.versions import package_versions
 
 SITE_FILE = "site.json"
 TABLE_FILE = "cohort.csv"
@@ -104,7 +104,7 @@ class SiteFolder:
             positive=positive,
             negative=negative,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            versions=_versions(),
+            versions=package_versions(_PACKAGES),
         )
         write_table(folder / TABLE_FILE, rows)
         text = json.dumps(asdict(info), indent=2, ensure_ascii=False)
@@ -234,13 +234,3 @@ def check_names(name: str, positive: str, negative: str, myocardium: int) -> Non
             f"{myocardium!r} cannot be the label value of the myocardium.",
             "Give a whole number from 1 with --myocardium.",
         )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from client.context import SiteContext
-from client.fold_features import covariate_spec, design
+from client.fold_features import design
+from common.covariates import covariate_spec
 from common.errors import TooFewPatients
 from common.heads import under
 from common.messages import Arrays, HarmonizeAnswer, HarmonizeQuestion

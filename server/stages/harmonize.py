@@ -9,6 +9,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
+from common.covariates import covariate_spec
 from common.errors import HarmonizationError
 from common.heads import below
 from common.messages import Arrays, HarmonizeAnswer, HarmonizeQuestion
@@ -75,15 +76,6 @@ def run(federation: Federation, roster: Roster, study: Study) -> Harmonized:
     names = [covariate.name for covariate in study.harmonization.covariates]
     counts = dict(zip(names, filled.tolist(), strict=True))
     return Harmonized(references, means, np.array(weights), counts)
-
-
-def covariate_spec(study: Study) -> CovariateSpec:
-    """Translate the study's covariates."""
-    covariates = study.harmonization.covariates
-    return CovariateSpec(
-        numeric=tuple(item.name for item in covariates if item.kind == "numeric"),
-        categorical={item.name: item.levels for item in covariates if item.kind == "categorical"},
-    )
 
 
 def _means(
