@@ -9,14 +9,25 @@ from client.phantoms.consortium import DEFAULT, make_consortium
 from common.console import progress_bar
 from common.errors import WrongUse
 
+SLICES = 4
+"""Slices of each phantom."""
+
 STUDY = """# The demo's study: three phantom hospitals train, a fourth is external.
 name = "phantom-demo"
 seed = {seed}
 folds = {folds}
 
 {roster}
+# A small network, and three epochs at a site between two exchanges: the demo takes minutes.
+[cnn]
+width = 0.125
+dropout = 0.1
+
 [training]
 rounds = {rounds}
+averaged_rounds = {averaged}
+local_epochs = 3
+augmentation = "geometry"
 
 [fusion]
 patient_score = "mean"
@@ -34,12 +45,12 @@ def make_demo(out: Path, seed: int, folds: int = 3, rounds: int = 12) -> tuple[P
     if out.exists() and any(out.iterdir()):
         raise WrongUse(f"{out} holds something already.", "Give another --out, or remove it.")
     with progress_bar("phantoms") as progress:
-        folders = make_consortium(out / "phantoms", seed, progress=progress)
-    for folder in folders:
+        tables = make_consortium(out / "phantoms", seed, progress=progress, slices=SLICES)
+    for table in tables:
         import_table(
-            folder / "table.csv",
-            out / "sites" / folder.name,
-            name=folder.name,
+            table,
+            out / "sites" / table.parent.name,
+            name=table.parent.name,
             positive="scar",
             negative="none",
             myocardium=2,
@@ -48,6 +59,7 @@ def make_demo(out: Path, seed: int, folds: int = 3, rounds: int = 12) -> tuple[P
         f'[[sites]]\nname = "{site.name}"\nrole = "{site.role}"\n\n' for site in DEFAULT
     )
     study = out / "study.toml"
-    text = STUDY.format(seed=seed, folds=folds, rounds=rounds, roster=roster)
+    averaged = max(1, rounds // 2)
+    text = STUDY.format(seed=seed, folds=folds, rounds=rounds, averaged=averaged, roster=roster)
     study.write_text(text, encoding="utf-8")
     return study, out / "sites"

@@ -9,6 +9,7 @@ of it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,8 +18,8 @@ from scipy import fft
 
 from client.phantoms.anatomy import Floats
 
-GAIN_SPREAD, GAMMA_SPREAD, NOISE_SPREAD, RESOLUTION_SPREAD = 0.12, 0.1, 0.35, 0.05
-"""Log-spreads of gain, display curve, noise and resolution over patients of an ordinary protocol."""
+GAIN_SPREAD, GAMMA_SPREAD, NOISE_SPREAD, RESOLUTION_SPREAD = 0.12, 0.14, 0.3, 0.06
+"""Log-spreads of gain, display curve, noise and resolution over one scanner's patients."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Vendor:
     never the smaller); `pitch` the distance of slices (mm); `matrix` the pixels along each side.
     `noise` is the standard deviation of each complex channel relative to blood, `shading` the
     relative depth of the coil's shading, `gamma` the exponent of the display curve, and `gain` the
-    stored value of blood.
+    stored value of blood. `unsteady` is how much the protocol differs between the site's patients:
+    about 1 on a single scanner, more where several share the work.
     """
 
     vendor: str
@@ -62,13 +64,16 @@ class Vendor:
 def acquire(rng: np.random.Generator, vendor: Vendor, signal: Floats) -> NDArray[np.int16]:
     """Image a signal (slices, rows, columns; blood about 1) as this scanner would.
 
-    Noise, gain, shading and display curve vary a little from patient to patient.
+    Gain and shading vary a little from patient to patient; noise, resolution and display curve vary
+    together, as much as the site's protocol is unsteady.
     """
     gain = vendor.gain * float(rng.lognormal(0.0, GAIN_SPREAD))
-    gamma = vendor.gamma * float(rng.lognormal(0.0, vendor.unsteady * GAMMA_SPREAD))
-    noise = vendor.noise * float(rng.lognormal(0.0, vendor.unsteady * NOISE_SPREAD))
-    finer = float(rng.lognormal(0.0, vendor.unsteady * RESOLUTION_SPREAD))
-    vendor = replace(vendor, resolution=max(vendor.spacing, vendor.resolution * finer))
+    # One draw for all three: a protocol of sharper images has more noise and a harder curve.
+    apart = vendor.unsteady * float(rng.normal())
+    gamma = vendor.gamma * math.exp(GAMMA_SPREAD * apart)
+    noise = vendor.noise * math.exp(NOISE_SPREAD * apart)
+    resolution = max(vendor.spacing, vendor.resolution * math.exp(-RESOLUTION_SPREAD * apart))
+    vendor = replace(vendor, resolution=resolution)
     stored = gain * receive(rng, vendor, signal * _shading(rng, vendor), noise) ** gamma
     whole: NDArray[np.int16] = np.clip(np.rint(stored), 0, 4095).astype(np.int16)
     return whole

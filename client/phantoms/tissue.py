@@ -2,8 +2,9 @@
 
 On cine images without contrast agent scar is nearly invisible. What is left of it, and what the
 radiomics of Fahmy et al. (J Cardiovasc Magn Reson 2022;24:40) live on, is a slight change of
-texture: here a patchy region about the thickest part of the wall, a little brighter, in which the
-signal varies more and over longer distances than elsewhere. Some such fibrosis is in every
+texture: here a patchy region about the thickest part of the wall, brighter than the rest of it, in
+which the signal varies more and over longer distances than elsewhere. The mean signal of the wall
+stays as it is: on cine it tells of the scanner more than of scar. Some such fibrosis is in every
 hypertrophic heart; those with scar have more of it, and the two classes overlap.
 """
 
@@ -20,19 +21,19 @@ HETEROGENEITY = 0.08, 0.3
 """Relative spread of the signal in any myocardium: median over patients, and its log-spread."""
 GRAIN = 3.2
 """Correlation length of that heterogeneity, mm."""
-SCAR_LIFT = 0.20
-"""Mean relative change of signal inside fibrosis of strength 1."""
-SCAR_SPREAD = 0.12
+SCAR_LIFT = 0.42
+"""How much brighter fibrosis of strength 1 is than the wall around it, relative to that."""
+SCAR_SPREAD = 0.25
 """Relative spread of the signal that fibrosis of strength 1 adds."""
 PATCH = 10.0
 """Correlation length of the ragged border of fibrosis, mm."""
 SCAR_GRAIN = 5.5
 """Correlation length inside fibrosis, mm."""
-STRENGTH = 1.0, 0.35
+STRENGTH = 1.0, 0.3
 """Median strength of fibrosis with scar, and without it."""
 STRENGTH_SPREAD = 0.75
 """Log-spread of that strength over patients of either class: they overlap, as in life."""
-STRONGEST = 1.8
+STRONGEST = 1.6
 """The strength is held to this: brighter would be plain to the eye."""
 
 

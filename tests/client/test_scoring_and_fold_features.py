@@ -11,7 +11,7 @@ from site_samples import federation_of, hold, make_rows, make_study
 
 from client.cohort.rows import SiteRows
 from client.fold_features import FoldFeatures, fold_features
-from client.scoring import ensemble_scores, patient_scores, slice_scores
+from client.scoring import ensemble_scores, fold_scores, patient_scores, slice_scores
 from client.stages import validate
 from common.cnn import initial_weights
 from common.heads import SCORED, Head, Heads
@@ -55,7 +55,7 @@ def test_an_ensemble_averages_folds_and_rounds_to_a_thousandth() -> None:
         for _ in range(2)
     ]
     heads = [heads_of(rng, 3) for _ in range(2)]
-    found = ensemble_scores(rows, features, heads, "max")
+    found = ensemble_scores(fold_scores(rows, features, heads, "max"))
     for k, (model, variant) in enumerate(SCORED):
         for number in range(4):
             folds = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +119,15 @@ def test_extreme_prevalence_is_held_to_the_fewest():
 def test_the_default_has_three_sites_to_train_and_one_external():
     assert [site.role for site in DEFAULT] == ["train"] * 3 + ["external"]
     assert len({site.prevalence for site in DEFAULT}) == len(DEFAULT)
+
+
+def test_the_protocol_predicts_the_label_between_training_sites_and_wavers_at_the_external():
+    *train, external = sorted(DEFAULT, key=lambda site: (site.role == "external", site.prevalence))
+    for first, second in itertools.pairwise(train):
+        assert first.vendor.noise < second.vendor.noise
+        assert first.vendor.gamma < second.vendor.gamma
+        assert first.vendor.resolution > second.vendor.resolution
+    assert external.vendor.unsteady > 2.0 * max(site.vendor.unsteady for site in train)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def an_answer(batches: tuple[int, int]) -> ValidateAnswer:
         batches=np.array(batches),
         histograms=np.stack([score_histogram(row, labels) for row in scores]),
         auc=np.linspace(0.7, 0.98, M),
+        fold_auc=np.linspace(0.6, 0.9, 2 * M).reshape(2, M),
         covariance=factor @ factor.T * 1e-3,
         confusion=np.tile([3, 2, 4, 1], (M, 1)),
     )
@@ -115,6 +116,7 @@ def test_results_hold_what_the_issue_asks_for(made: dict[str, Any]) -> None:
         shares = [one[name] for name in ("sensitivity", "specificity", "ppv", "npv")]
         assert shares == pytest.approx([3 / 4, 4 / 6, 3 / 5, 4 / 5])
         assert one["sensitivity_ci"][0] < 3 / 4 < one["sensitivity_ci"][1]
+    assert external["folds"]["deep"] == pytest.approx(np.linspace(0.6, 0.9, 2 * M)[[1, M + 1]])
     raw = {model: external["unharmonized"][model]["auc"] for model in MODELS}
     assert raw["deep"] == external["models"]["deep"]["auc"]
     assert raw["fused"] != external["models"]["fused"]["auc"]
