@@ -6,17 +6,16 @@ What must outlive a message lies on the site's own disk, so that a worker that r
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from client.cohort.rows import SiteRows, load_rows
 from client.cohort.site_folder import SiteFolder
 from common.errors import RunError
+from common.files import write_arrays
 from common.messages import Arrays
 from common.study import Study
 
@@ -29,11 +28,7 @@ class RunMemory:
 
     def save(self, name: str, arrays: Arrays) -> None:
         """Keep `arrays` under `name`, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
-            part = Path(file.name)
-        save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, part)
-        part.replace(self.folder / f"{name}.safetensors")
+        write_arrays(self.folder / f"{name}.safetensors", arrays)
 
     def load(self, name: str) -> Arrays:
         """Read back what was kept.

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from common.errors import RunError
+from common.files import write_arrays, write_json
 from common.heads import Heads, below, heads_from_arrays, heads_to_arrays, under
 from common.messages import Arrays
 from common.study import Study
@@ -79,12 +80,9 @@ class Release:
 
     def save(self, folder: Path) -> None:
         """Write the release into `folder`, which is made."""
-        folder.mkdir(parents=True, exist_ok=True)
         for number, fold in enumerate(self.folds):
-            arrays = {key: np.asarray(value, order="C") for key, value in fold.arrays().items()}
-            save_file(arrays, folder / f"fold-{number}.safetensors")
-        content = json.dumps(json.loads(self.study.canonical()), indent=2, sort_keys=True)
-        (folder / "study.json").write_text(content + "\n", encoding="utf-8")
+            write_arrays(folder / f"fold-{number}.safetensors", fold.arrays())
+        write_json(folder / "study.json", json.loads(self.study.canonical()))
         summary = {
             "fingerprint": self.study.fingerprint,
             "folds": len(self.folds),
@@ -92,8 +90,7 @@ class Release:
             "versions": self.versions,
             "feature_names": list(self.feature_names),
         }
-        text = json.dumps(summary, indent=2)
-        (folder / "release.json").write_text(text + "\n", encoding="utf-8")
+        write_json(folder / "release.json", summary)
 
     @classmethod
     def load(cls, folder: Path) -> Release:

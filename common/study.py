@@ -21,9 +21,9 @@ from common.errors import StudyError
 from common.toml_lines import line_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0, strict=True)]
+Positive = Annotated[float, Field(gt=0.0, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
 
 RESERVED_COLUMNS = frozenset(
     {"label", "outcome", "patient_id", "image", "mask", "phase", "frame", "slice", "site"}
@@ -33,7 +33,7 @@ RESERVED_COLUMNS = frozenset(
 class Section(BaseModel):
     """A table of the protocol: unknown keys refused, values fixed once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Site(Section):
@@ -59,7 +59,7 @@ class Cohort(Section):
 
     phases: tuple[str, ...] = Field(("ED",), min_length=1)
     slices: Literal["all", "middle"] = "all"
-    minimum_patients_per_class: int = Field(5, ge=2)
+    minimum_patients_per_class: int = Field(5, ge=2, strict=True)
     validation_fraction: Fraction = 0.25
 
 
@@ -67,11 +67,11 @@ class Preprocessing(Section):
     """From an image of any scanner to a 2-D slice on one grid."""
 
     spacing_mm: Positive = 1.0
-    size: int = Field(256, ge=32)
-    crop: int = Field(128, ge=128, multiple_of=128)
+    size: int = Field(256, ge=32, strict=True)
+    crop: int = Field(128, ge=128, multiple_of=128, strict=True)
     crop_center: Literal["myocardium", "image"] = "myocardium"
     intensity: Literal["percentile", "minmax"] = "percentile"
-    minimum_pixels: int = Field(20, ge=4)
+    minimum_pixels: int = Field(20, ge=4, strict=True)
 
 
 class Radiomics(Section):
@@ -117,15 +117,15 @@ class Harmonization(Section):
     reference: str = ""
     covariates: tuple[Covariate, ...] = ()
     missing: Literal["refuse", "mean"] = "refuse"
-    minimum_rows: int = Field(10, ge=2)
+    minimum_rows: int = Field(10, ge=2, strict=True)
     below_minimum: Literal["mean_only", "refuse"] = "mean_only"
 
 
 class Cnn(Section):
     """The network: `width` 1 is the paper's 13.7 million weights."""
 
-    width: float = Field(0.25, gt=0.0, le=2.0)
-    dropout: float = Field(0.5, ge=0.0, lt=1.0)
+    width: float = Field(0.25, gt=0.0, le=2.0, strict=True)
+    dropout: float = Field(0.5, ge=0.0, lt=1.0, strict=True)
 
 
 class Training(Section):
@@ -144,9 +144,9 @@ class Training(Section):
     learning_rate: Positive = 5e-4
     class_weight: Literal["balanced", "none"] = "balanced"
     augmentation: Literal["geometry+intensity", "geometry", "none"] = "geometry+intensity"
-    proximal_mu: float = Field(0.01, ge=0.0)
+    proximal_mu: float = Field(0.01, ge=0.0, strict=True)
     server_learning_rate: Positive = 1.0
-    server_momentum: float = Field(0.9, ge=0.0, lt=1.0)
+    server_momentum: float = Field(0.9, ge=0.0, lt=1.0, strict=True)
     adaptivity: Positive = 1e-3
 
     @model_validator(mode="after")
@@ -162,7 +162,7 @@ class Fusion(Section):
     """LASSO selection, the L1 logistic heads and their stack, all from sums."""
 
     sizes: tuple[Count, ...] = Field((5, 10, 20, 50), min_length=1)
-    correlation_limit: float = Field(0.95, gt=0.0, le=1.0)
+    correlation_limit: float = Field(0.95, gt=0.0, le=1.0, strict=True)
     inverse_penalties: tuple[Positive, ...] = Field((0.1, 0.3, 1.0), min_length=1)
     patient_score: Literal["max", "mean", "top3"] = "max"
 
@@ -178,8 +178,8 @@ class Study(Section):
 
     name: Name
     sites: tuple[Site, ...] = Field(min_length=1)
-    seed: int = Field(2026, ge=0, lt=2**31)
-    folds: int = Field(1, ge=1, le=20)
+    seed: int = Field(2026, ge=0, lt=2**31, strict=True)
+    folds: int = Field(1, ge=1, le=20, strict=True)
     outcome: Outcome = Outcome()
     cohort: Cohort = Cohort()
     preprocessing: Preprocessing = Preprocessing()

@@ -11,12 +11,13 @@ import numpy as np
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from common.files import write_json
 from common.heads import MODELS
 from common.release import Release
 from server.federation import Federation, Watch
 from server.model_card import model_card
 from server.results import results
-from server.run import RunFolder, write_json
+from server.run import RunFolder
 from server.stages import calibrate, enrol, fuse, harmonize, train, validate
 from server.stages.calibrate import Calibrated
 from server.stages.enrol import Roster

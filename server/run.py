@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from common.errors import RunError
+from common.files import write_arrays, write_json
 from common.messages import Arrays
 from common.study import Study
 
@@ -85,17 +84,15 @@ class RunFolder:
 
     def keep(self, name: str, arrays: Arrays) -> None:
         """Write a checkpoint, whole or not at all."""
-        folder = self.path / "checkpoint"
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
-            part = Path(file.name)
-        save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, part)
-        part.replace(folder / f"{name}.safetensors")
+        write_arrays(self._checkpoint(name), arrays)
 
     def kept(self, name: str) -> Arrays | None:
         """Read a checkpoint back; None where there is none."""
-        path = self.path / "checkpoint" / f"{name}.safetensors"
+        path = self._checkpoint(name)
         return dict(load_file(path)) if path.exists() else None
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.path / "checkpoint" / f"{name}.safetensors"
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -106,10 +103,3 @@ def _drop_torn_line(path: Path) -> None:
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         path.write_bytes(whole)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON, whole or not at all."""
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)

@@ -19,7 +19,7 @@ from common.statistics.checks import Floats, StatisticsError
 from common.statistics.moments import Moments
 from common.statistics.sums import unpack_symmetric
 
-RIDGE = 1e-6
+RIDGE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +34,11 @@ def discriminant(sums: Moments) -> Discriminant:
     """Solve the discriminant of k scores with 0/1 target and weights from its moments.
 
     A score that would get a negative weight is left out, the worst first. One that does not vary
-    within the classes gets no weight.
+    within the classes gets no weight. Where no score is higher in the positive class, there is
+    nothing to learn from: all that vary are averaged, each over its spread.
 
     Raises:
-        StatisticsError: a class is absent, or no score is higher in the positive class.
+        StatisticsError: a class is absent, or no score varies.
     """
     total, positive = float(sums.weight), float(sums.wy)
     if not 0.0 < positive < total:
@@ -67,7 +68,12 @@ def _non_negative(within: Floats, difference: Floats) -> Floats:
             weights[kept] = solved
             return weights
         kept = np.delete(kept, int(np.argmin(solved * np.sqrt(spread[kept]))))
-    raise StatisticsError(
-        "None of the scores to be stacked is higher in the positive class.",
-        "The models found nothing; look at their validation AUC.",
-    )
+    vary = spread > 1e-12
+    if not vary.any():
+        raise StatisticsError(
+            "None of the scores to be stacked varies within the classes.",
+            "The models found nothing; look at their validation AUC.",
+        )
+    even: Floats = np.where(vary, 1.0 / np.sqrt(np.where(vary, spread, 1.0)), 0.0)
+    even /= vary.sum()
+    return even

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from coordinator_samples import enrolled, make_study
 
+from common.files import write_json
 from common.heads import MODELS, SCORED, Head, Heads
 from common.messages import ValidateAnswer
 from common.release import FoldModel
@@ -19,7 +20,7 @@ from harmonization import Reference
 from server.candidates import Choice, choose
 from server.model_card import model_card
 from server.results import results
-from server.run import RunFolder, write_json
+from server.run import RunFolder
 from server.stages.calibrate import Calibrated
 from server.stages.enrol import Roster
 from server.stages.fuse import Fused

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from coordinator_samples import make_study
 
+from common import files as files_module
 from common.errors import RunError
-from server import run as run_module
-from server.run import RunFolder, write_json
+from common.files import write_json
+from server.run import RunFolder
 
 
 def test_an_unfinished_run_is_gone_on_with_and_its_events_appended(tmp_path: Path) -> None:
@@ -58,14 +59,14 @@ def test_a_checkpoint_is_whole_or_the_one_before(
     assert run.kept("train-0") is None
     arrays = {"w": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "n": np.asarray(3)}
     run.keep("train-0", arrays)
-    real = run_module.save_file
+    real = files_module.save_file
 
     def torn(content: dict[str, np.ndarray], path: Path) -> None:
         real(content, path)
         path.write_bytes(path.read_bytes()[:20])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_module, "save_file", torn)
+    monkeypatch.setattr(files_module, "save_file", torn)
     with pytest.raises(OSError, match="No space"):
         run.keep("train-0", {"w": np.zeros((2, 3))})
     kept = run.kept("train-0")
