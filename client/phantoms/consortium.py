@@ -1,7 +1,7 @@
 """A consortium of phantom hospitals, written to disk as a study would find real ones.
 
 Three sites to train on and one external, each with its own scanner, prevalence of scar and mean
-age. The hospital that is referred the most scar also has the sharpest, noisiest and hardest images,
+age. The hospital that is referred the most scar has the sharpest, noisiest and flattest images,
 so that in the pooled raw rows the protocol predicts the label, and a model that is not harmonised
 learns the hospital in place of the disease. The external hospital has several scanners and changes
 its protocol from patient to patient along the same line, which leads such a model astray within it.
@@ -56,7 +56,7 @@ DEFAULT: tuple[PhantomSite, ...] = (
     PhantomSite(
         "aldgate",
         Vendor(
-            "Meridian", "Meridian Clarion", 1.5, 1.25, 1.7, 10.0, 216, 0.03, 0.25, 1.0, 620.0, 0.8
+            "Meridian", "Meridian Clarion", 1.5, 1.25, 1.7, 10.0, 216, 0.03, 0.25, 1.0, 620.0, 1.0
         ),
         patients=36,
         prevalence=0.50,
@@ -64,21 +64,21 @@ DEFAULT: tuple[PhantomSite, ...] = (
     ),
     PhantomSite(
         "bergamo",
-        Vendor("Lumen", "Lumen Arc", 1.5, 1.5, 2.0, 9.0, 184, 0.015, 0.2, 0.72, 160.0, 0.8),
+        Vendor("Lumen", "Lumen Arc", 1.5, 1.5, 1.9, 9.0, 184, 0.018, 0.2, 1.4, 160.0, 1.0),
         patients=36,
         prevalence=0.23,
         mean_age=55.0,
     ),
     PhantomSite(
         "coimbra",
-        Vendor("Meridian", "Meridian Corona", 3.0, 1.4, 1.4, 8.0, 192, 0.06, 0.5, 1.4, 900.0, 0.8),
+        Vendor("Meridian", "Meridian Corona", 3.0, 1.4, 1.5, 8.0, 192, 0.05, 0.5, 0.7, 900.0, 1.0),
         patients=36,
         prevalence=0.77,
         mean_age=47.0,
     ),
     PhantomSite(
         "dorpat",
-        Vendor("Halden", "Halden mixed", 3.0, 1.2, 1.7, 10.0, 224, 0.03, 0.15, 1.0, 1400.0, 2.9),
+        Vendor("Halden", "Halden mixed", 3.0, 1.2, 1.7, 10.0, 224, 0.03, 0.15, 1.0, 1400.0, 2.8),
         patients=60,
         prevalence=0.45,
         mean_age=58.0,

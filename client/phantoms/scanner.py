@@ -18,7 +18,7 @@ from scipy import fft
 
 from client.phantoms.anatomy import Floats
 
-GAIN_SPREAD, GAMMA_SPREAD, NOISE_SPREAD, RESOLUTION_SPREAD = 0.12, 0.14, 0.3, 0.06
+GAIN_SPREAD, GAMMA_SPREAD, NOISE_SPREAD, RESOLUTION_SPREAD = 0.12, 0.14, 0.25, 0.04
 """Log-spreads of gain, display curve, noise and resolution over one scanner's patients."""
 
 
@@ -68,9 +68,9 @@ def acquire(rng: np.random.Generator, vendor: Vendor, signal: Floats) -> NDArray
     together, as much as the site's protocol is unsteady.
     """
     gain = vendor.gain * float(rng.lognormal(0.0, GAIN_SPREAD))
-    # One draw for all three: a protocol of sharper images has more noise and a harder curve.
+    # One draw for all three: a protocol of sharper images has more noise and a flatter curve.
     apart = vendor.unsteady * float(rng.normal())
-    gamma = vendor.gamma * math.exp(GAMMA_SPREAD * apart)
+    gamma = vendor.gamma * math.exp(-GAMMA_SPREAD * apart)
     noise = vendor.noise * math.exp(NOISE_SPREAD * apart)
     resolution = max(vendor.spacing, vendor.resolution * math.exp(-RESOLUTION_SPREAD * apart))
     vendor = replace(vendor, resolution=resolution)

@@ -125,7 +125,7 @@ def test_the_protocol_predicts_the_label_between_training_sites_and_wavers_at_th
     *train, external = sorted(DEFAULT, key=lambda site: (site.role == "external", site.prevalence))
     for first, second in itertools.pairwise(train):
         assert first.vendor.noise < second.vendor.noise
-        assert first.vendor.gamma < second.vendor.gamma
+        assert first.vendor.gamma > second.vendor.gamma
         assert first.vendor.resolution > second.vendor.resolution
     assert external.vendor.unsteady > 2.0 * max(site.vendor.unsteady for site in train)
 
