@@ -18,10 +18,9 @@ seed = {seed}
 folds = {folds}
 
 {roster}
-# A small network, and three epochs at a site between two exchanges: the demo takes minutes.
+# Three epochs at a site between two exchanges: the demo takes minutes.
 [cnn]
-width = 0.125
-dropout = 0.1
+dropout = 0.3
 
 [training]
 rounds = {rounds}

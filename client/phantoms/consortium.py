@@ -66,14 +66,14 @@ DEFAULT: tuple[PhantomSite, ...] = (
         "bergamo",
         Vendor("Lumen", "Lumen Arc", 1.5, 1.5, 1.9, 9.0, 184, 0.018, 0.2, 1.4, 160.0, 1.0),
         patients=36,
-        prevalence=0.23,
+        prevalence=0.28,
         mean_age=55.0,
     ),
     PhantomSite(
         "coimbra",
         Vendor("Meridian", "Meridian Corona", 3.0, 1.4, 1.5, 8.0, 192, 0.05, 0.5, 0.7, 900.0, 1.0),
         patients=36,
-        prevalence=0.77,
+        prevalence=0.72,
         mean_age=47.0,
     ),
     PhantomSite(
