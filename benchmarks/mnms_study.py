@@ -5,8 +5,10 @@
 
 DATA is a folder in the layout that `myofed site import mnms` reads (patients.csv, centreN/...).
 Every run is a folder below OUT, made by the same code as `myofed simulate`; runs that are finished
-are read, not repeated. `--shuffle` deals each training site's labels anew among its patients: then
-the external AUC must be 0.5 within its interval. `--set section.key=value` changes the study.
+are read, not repeated. `--shuffle` deals each site's labels anew among its patients, the external
+site's too: then the external AUC must be 0.5 within its interval. (With the training sites' labels
+alone it need not be: a model of random labels still points along the strongest direction of the
+data, which is HCM, one way or the other.) `--set section.key=value` changes the study.
 """
 
 from __future__ import annotations
@@ -99,6 +101,7 @@ def run_one(arguments: argparse.Namespace, external: int, seed: int) -> dict[str
         row[model] = one["models"][model]["auc"]
         row[f"{model}_ci"] = one["models"][model]["auc_ci"]
         row[f"{model}_raw"] = one["unharmonized"][model]["auc"]
+        row[f"{model}_validation"] = content["validation"][model]["auc"]
     return row
 
 
@@ -119,9 +122,10 @@ def make_sites(arguments: argparse.Namespace, out: Path, external: int, seed: in
         import_mnms(
             arguments.data, out / name, name=name, centre=train, part=(number, 2), seed=seed
         )
-        if arguments.shuffle:
-            deal_labels(SiteFolder.open(out / name), seed)
     import_mnms(arguments.data, out / "other", name="other", centre=external)
+    if arguments.shuffle:
+        for name in ("half-a", "half-b", "other"):
+            deal_labels(SiteFolder.open(out / name), seed)
     if arguments.cache:
         arguments.cache.mkdir(parents=True, exist_ok=True)
         for site in out.iterdir():
@@ -147,7 +151,7 @@ def deal_labels(site: SiteFolder, seed: int) -> None:
 def print_row(row: dict[str, Any]) -> None:
     cells = [
         f"{model} {row[model]:.3f} ({row[f'{model}_ci'][0]:.3f}-{row[f'{model}_ci'][1]:.3f}), "
-        f"not harmonised {row[f'{model}_raw']:.3f}"
+        f"not harmonised {row[f'{model}_raw']:.3f}, validation {row[f'{model}_validation']:.3f}"
         for model in MODELS
     ]
     print(f"external {row['external']} seed {row['seed']} {row['wall_seconds']:.0f} s: "

@@ -29,9 +29,9 @@ PATCH = 10.0
 """Correlation length of the ragged border of fibrosis, mm."""
 SCAR_GRAIN = 5.5
 """Correlation length inside fibrosis, mm."""
-STRENGTH = 1.0, 0.28
+STRENGTH = 1.0, 0.3
 """Median strength of fibrosis with scar, and without it."""
-STRENGTH_SPREAD = 0.66
+STRENGTH_SPREAD = 0.7
 """Log-spread of that strength over patients of either class: they overlap, as in life."""
 STRONGEST = 1.6
 """The strength is held to this: brighter would be plain to the eye."""
