@@ -14,7 +14,8 @@ from client.cohort.check_contour import check_contour
 from client.cohort.patients import Case
 from client.cohort.rules import CohortRules
 from client.imaging.hidden_nan import count_hidden_nan
-from client.imaging.reading import Volume, frame_count, read_volume, same_grid
+from client.imaging.reading import frame_count, read_volume, same_grid
+from client.imaging.volume import Volume
 from common.errors import Fault, ImageError
 
 _IN_PLANE_MM = (0.2, 5.0)

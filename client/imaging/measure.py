@@ -21,7 +21,8 @@ from client.imaging.preprocess import (
     slices_of,
 )
 from client.imaging.radiomics import RadiomicsRecipe, extract_slice
-from client.imaging.reading import Volume, read_pair
+from client.imaging.reading import read_pair
+from client.imaging.volume import Volume
 from common.errors import ImageError
 
 

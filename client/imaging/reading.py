@@ -7,7 +7,6 @@ patient system, millimetres.
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,25 +15,11 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from client.imaging.complete import EXPORT_AGAIN, check_complete
+from client.imaging.volume import Volume, check_frame
 from common.errors import ImageError
 
 TOLERANCE: Final = 1e-3
 """Largest difference in millimetres (direction: in cosines) at which two grids are the same."""
-
-
-@dataclass(frozen=True, eq=False)
-class Volume:
-    """One three-dimensional image.
-
-    `array` (z, y, x), the file's own type of number; `spacing` (x, y, z) mm; `origin` (x, y, z) mm;
-    `direction` nine cosines, row by row. `note` says what was mended while reading, or is None.
-    """
-
-    array: npt.NDArray[Any]
-    spacing: tuple[float, ...]
-    origin: tuple[float, ...]
-    direction: tuple[float, ...]
-    note: str | None = None
 
 
 def read_volume(path: Path, frame: int | None = None) -> Volume:
@@ -122,21 +107,6 @@ def frame_count(path: Path) -> int:
         return 1
     size = reader.GetSize()
     return int(size[3]) if len(size) == 4 else 1
-
-
-def check_frame(path: Path, frames: int, frame: int | None) -> int:
-    """Return the index to read along the fourth axis, or raise `ImageError` saying why not."""
-    if frame is None and frames > 1:
-        raise ImageError(
-            f"{path} holds {frames} frames and none is chosen.",
-            f"Give the frame of end-diastole, 0 to {frames - 1}, in the cohort table.",
-        )
-    if frame is not None and not 0 <= frame < frames:
-        raise ImageError(
-            f"{path} holds {frames} frame(s), so frame {frame} does not exist.",
-            f"Frames count from 0: choose 0 to {frames - 1}.",
-        )
-    return frame or 0
 
 
 def _reader(path: Path) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from client.imaging.complete import EXPORT_AGAIN
-from client.imaging.reading import Volume, check_frame
+from client.imaging.volume import Volume, check_frame
 from common.errors import ImageError
 
 MILLIMETRES: Final = {"meter": 1000.0, "micron": 0.001}
