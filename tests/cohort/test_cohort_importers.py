@@ -89,10 +89,10 @@ def mnms(root, where, code, line, *, mask=True):
 def official(tmp_path):
     root = tmp_path / "MnM"
     mnms(root, "Training/Labeled", "A0S9V9", "A,Siemens,1,2,5,56,HCM,M,168,70")
-    mnms(root, "Validation", "A1D0Q7", "B,Philips,2,2,5,.,NOR,F,,")
-    mnms(root, "Testing", "A1D9Z7", "A,Siemens,1,2,5,60.0,NOR,F,160,60")
+    mnms(root, "Validation", "X1X0X1", "B,Philips,2,2,5,.,NOR,F,,")
+    mnms(root, "Testing", "X1X0X2", "A,Siemens,1,2,5,60.0,NOR,F,160,60")
     mnms(root, "Testing", "A1E9Q1", "A,Siemens,1,2,5,60,DCM,F,160,60")
-    mnms(root, "Training/Unlabeled", "A2C0I1", "A,Siemens,1,2,5,60,HCM,F,1,1", mask=False)
+    mnms(root, "Training/Unlabeled", "X1X0X3", "A,Siemens,1,2,5,60,HCM,F,1,1", mask=False)
     return root
 
 
