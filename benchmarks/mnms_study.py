@@ -8,13 +8,15 @@ Every run is a folder below OUT, made by the same code as `myofed simulate`; run
 are read, not repeated. `--shuffle` deals each site's labels anew among its patients, the external
 site's too: then the external AUC must be 0.5 within its interval. (With the training sites' labels
 alone it need not be: a model of random labels still points along the strongest direction of the
-data, which is HCM, one way or the other.) `--set section.key=value` changes the study.
+data, which is HCM, one way or the other.) `--set section.key=value` changes the study, for example
+`--set 'harmonization.mode="parametric"'`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import time
 from pathlib import Path
@@ -48,6 +50,10 @@ role = "external"
 [outcome]
 positive = "HCM"
 negative = "NOR"
+
+# About twenty patients a site: enough for a shift, too few for a scale of their own.
+[harmonization]
+mode = "mean_only"
 
 [fusion]
 patient_score = "mean"
@@ -112,6 +118,7 @@ def changed(text: str, changes: list[str]) -> str:
         section, key = place.rsplit(".", 1)
         line = f"{key} = {value}\n"
         header = f"[{section}]\n"
+        text = re.sub(rf"(?m)^{re.escape(key)} = .*\n", "", text)
         text = text.replace(header, header + line) if header in text else f"{text}{header}{line}"
     return text
 
