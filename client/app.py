@@ -12,7 +12,9 @@ from typing import Protocol
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-STAGE_NAMES = ("enrol", "harmonize", "train", "fuse", "calibrate", "validate")
+from common.messages import QUESTIONS
+
+STAGE_NAMES = tuple(QUESTIONS)
 
 
 class Asks(Protocol):

@@ -50,7 +50,7 @@ class Head:
 
     def probabilities(self, columns: Floats) -> Floats:
         """Score slices: (n,) in (0, 1) from their q features (n, q)."""
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * self.logits(columns))))
+        return probability(self.logits(columns))
 
     def arrays(self) -> Arrays:
         """Return the fields by name, for sending and saving."""
@@ -70,6 +70,11 @@ class Head:
             np.asarray(arrays["scale"], np.float64),
             np.asarray(arrays["coefficients"], np.float64),
         )
+
+
+def probability(logits: Floats) -> Floats:
+    """Turn logits of any shape into probabilities, without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
 
 
 def stack(first: Head, second: Head, intercept: float, weights: Floats) -> Head:

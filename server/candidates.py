@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from common.heads import VARIANTS
 from common.statistics.lasso import lasso_path, select
 from common.statistics.moments import Standardized
-from common.statistics.pruning import prune_standardized
+from common.statistics.pruning import prune
 from common.study import Fusion
 
 Ints = NDArray[np.int64]
@@ -93,17 +93,10 @@ def _selections(
 def _pruned(moments: Standardized, allowed: NDArray[np.bool_], limit: float) -> Ints:
     """Indices that pruning keeps among the allowed features."""
     indices = np.flatnonzero(allowed)
-    part = Standardized(
-        weight=moments.weight,
-        mean=moments.mean[indices],
-        sd=moments.sd[indices],
-        constant=moments.constant[indices],
-        target_mean=moments.target_mean,
-        target_sd=moments.target_sd,
-        correlation=moments.correlation[np.ix_(indices, indices)],
-        covariance=moments.covariance[indices],
+    kept = prune(
+        moments.correlation[np.ix_(indices, indices)], moments.target_correlation[indices], limit
     )
-    return np.asarray(indices[prune_standardized(part, limit)], np.int64)
+    return np.asarray(indices[kept], np.int64)
 
 
 def pack(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from client.context import SiteContext
 from client.fold_features import FoldFeatures, fold_features
 from client.scoring import patient_scores, weighted_loss
-from common.heads import VARIANTS, below, heads_from_arrays, under
+from common.heads import VARIANTS, below, heads_from_arrays, probability, under
 from common.messages import Arrays, FuseAnswer, FuseQuestion
 from common.release import folds_from_arrays
 from common.statistics.logistic import LogisticTask, logistic_batch
@@ -64,10 +64,11 @@ def _heads(problems: Arrays, context: SiteContext) -> Arrays:
     class_weights = np.asarray(problems["class_weights"], np.float64)
     tasks = _tasks(problems)
     sums: Arrays = {}
+    features = {fold: remembered(context, fold) for fold in np.unique(index[:, 0])}
     for fold, variant in np.unique(index, axis=0):
         group = f"{fold}.{variant}"
         mean, sd = (np.asarray(problems[f"{group}.{name}"], np.float64) for name in ("mean", "sd"))
-        columns = (remembered(context, fold).columns(VARIANTS[variant]) - mean) / sd
+        columns = (features[fold].columns(VARIANTS[variant]) - mean) / sd
         trains, validates = rows.trains(fold), rows.validates(fold)
         weights = class_weights[fold][rows.labels]
         own = [tasks[k] for k in np.flatnonzero((index == (fold, variant)).all(axis=1))]
@@ -85,7 +86,7 @@ def _validation_losses(
     rows = context.rows
     logits = np.stack([task.coef[0] + held_out[:, task.columns] @ task.coef[1:] for task in tasks])
     scores = patient_scores(
-        0.5 * (1.0 + np.tanh(0.5 * logits)),
+        probability(logits),
         rows.patient[rows.validates(fold)],
         len(rows.patient_ids),
         context.study.fusion.patient_score,

@@ -9,6 +9,7 @@ from client.context import SiteContext
 from client.network.slices import Slices
 from client.scoring import patient_scores, weighted_loss
 from common.errors import RunError
+from common.heads import probability
 from common.messages import TrainAnswer, TrainQuestion
 from common.statistics.scores import score_histogram
 
@@ -34,7 +35,7 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
     held_out = Slices(rows.images[validates], rows.masks[validates], rows.labels[validates])
     logits = look(question.weights, held_out, study.cnn).logits
     scores = patient_scores(
-        0.5 * (1.0 + np.tanh(0.5 * logits))[None],
+        probability(logits)[None],
         rows.patient[validates],
         len(rows.patient_ids),
         study.fusion.patient_score,
