@@ -9,7 +9,7 @@ from client.phantoms.consortium import DEFAULT, make_consortium
 from common.console import progress_bar
 from common.errors import WrongUse
 
-SLICES = 4
+SLICES = 2
 """Slices of each phantom."""
 
 STUDY = """# The demo's study: three phantom hospitals train, a fourth is external.

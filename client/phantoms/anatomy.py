@@ -25,7 +25,7 @@ CAVITY, MYOCARDIUM, RIGHT = 1, 2, 3
 THICKEST = 13.0, 30.0
 """Limits of the maximal wall thickness, mm."""
 
-THICKER = 2.2
+THICKER = 3.2
 """How much thicker the wall is with scar, on average, mm."""
 
 RIGHT_WALL = 3.0

@@ -1,10 +1,10 @@
 """A consortium of phantom hospitals, written to disk as a study would find real ones.
 
 Three sites to train on and one external, each with its own scanner, prevalence of scar and mean
-age. The hospital that is referred the most scar has the sharpest, noisiest and flattest images,
-so that in the pooled raw rows the protocol predicts the label, and a model that is not harmonised
-learns the hospital in place of the disease. The external hospital has several scanners and changes
-its protocol from patient to patient along the same line, which leads such a model astray within it.
+age. The hospital that is referred the most scar has the most even images, the one that is referred
+the least the most mottled ones, and mottle looks like scar. So in the pooled raw rows the very
+features that tell of scar within each hospital seem to say nothing of it, or the opposite
+(Simpson's paradox), and a model that is not harmonised does without them.
 """
 
 from __future__ import annotations
@@ -56,30 +56,43 @@ DEFAULT: tuple[PhantomSite, ...] = (
     PhantomSite(
         "aldgate",
         Vendor(
-            "Meridian", "Meridian Clarion", 1.5, 1.25, 1.7, 10.0, 216, 0.03, 0.25, 1.0, 620.0, 1.0
+            "Meridian",
+            "Meridian Clarion",
+            1.5,
+            1.25,
+            1.7,
+            10.0,
+            216,
+            0.03,
+            0.25,
+            1.0,
+            620.0,
+            mottle=0.1,
         ),
-        patients=36,
+        patients=48,
         prevalence=0.50,
         mean_age=50.0,
     ),
     PhantomSite(
         "bergamo",
-        Vendor("Lumen", "Lumen Arc", 1.5, 1.5, 1.9, 9.0, 184, 0.018, 0.2, 1.4, 160.0, 1.0),
-        patients=36,
-        prevalence=0.28,
+        Vendor("Lumen", "Lumen Arc", 3.0, 1.5, 1.9, 9.0, 184, 0.018, 0.2, 1.4, 160.0, mottle=0.25),
+        patients=48,
+        prevalence=0.27,
         mean_age=55.0,
     ),
     PhantomSite(
         "coimbra",
-        Vendor("Meridian", "Meridian Corona", 3.0, 1.4, 1.5, 8.0, 192, 0.05, 0.5, 0.7, 900.0, 1.0),
-        patients=36,
-        prevalence=0.72,
+        Vendor("Meridian", "Meridian Corona", 1.5, 1.4, 1.5, 8.0, 192, 0.05, 0.5, 0.7, 900.0),
+        patients=48,
+        prevalence=0.73,
         mean_age=47.0,
     ),
     PhantomSite(
         "dorpat",
-        Vendor("Halden", "Halden mixed", 3.0, 1.2, 1.7, 10.0, 224, 0.03, 0.15, 1.0, 1400.0, 2.8),
-        patients=60,
+        Vendor(
+            "Halden", "Halden Mira", 3.0, 1.2, 1.7, 10.0, 224, 0.03, 0.15, 1.0, 1400.0, mottle=0.1
+        ),
+        patients=80,
         prevalence=0.45,
         mean_age=58.0,
         role="external",

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from client.phantoms.anatomy import Floats
+from client.phantoms.tissue import smooth_field
 
 GAIN_SPREAD, GAMMA_SPREAD, NOISE_SPREAD, RESOLUTION_SPREAD = 0.12, 0.14, 0.25, 0.04
 """Log-spreads of gain, display curve, noise and resolution over one scanner's patients."""
+MOTTLE_LENGTH = 8.0
+"""Correlation length of a scanner's unevenness, mm: that of fibrosis."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,10 @@ class Vendor:
     never the smaller); `pitch` the distance of slices (mm); `matrix` the pixels along each side.
     `noise` is the standard deviation of each complex channel relative to blood, `shading` the
     relative depth of the coil's shading, `gamma` the exponent of the display curve, and `gain` the
-    stored value of blood. `unsteady` is how much the protocol differs between the site's patients:
-    about 1 on a single scanner, more where several share the work.
+    stored value of blood. `mottle` is the relative spread of a smooth unevenness over the heart, as
+    off-resonance and inflow leave it, more at higher field strengths. `unsteady` is how much the
+    protocol differs between the site's patients: about 1 on a single scanner, more where several
+    share the work.
     """
 
     vendor: str
@@ -46,6 +51,7 @@ class Vendor:
     gamma: float
     gain: float
     unsteady: float = 1.0
+    mottle: float = 0.0
 
     def __post_init__(self) -> None:
         if self.resolution < self.spacing:
@@ -74,7 +80,9 @@ def acquire(rng: np.random.Generator, vendor: Vendor, signal: Floats) -> NDArray
     noise = vendor.noise * math.exp(NOISE_SPREAD * apart)
     resolution = max(vendor.spacing, vendor.resolution * math.exp(-RESOLUTION_SPREAD * apart))
     vendor = replace(vendor, resolution=resolution)
-    stored = gain * receive(rng, vendor, signal * _shading(rng, vendor), noise) ** gamma
+    uneven = smooth_field(rng, signal.shape, vendor.spacing, MOTTLE_LENGTH / 2)
+    mottled = signal * np.maximum(1.0 + vendor.mottle * uneven, 0.1)
+    stored = gain * receive(rng, vendor, mottled * _shading(rng, vendor), noise) ** gamma
     whole: NDArray[np.int16] = np.clip(np.rint(stored), 0, 4095).astype(np.int16)
     return whole
 

@@ -2,10 +2,10 @@
 
 On cine images without contrast agent scar is nearly invisible. What is left of it, and what the
 radiomics of Fahmy et al. (J Cardiovasc Magn Reson 2022;24:40) live on, is a slight change of
-texture: here a patchy region about the thickest part of the wall, brighter than the rest of it, in
-which the signal varies more and over longer distances than elsewhere. The mean signal of the wall
-stays as it is: on cine it tells of the scanner more than of scar. Some such fibrosis is in every
-hypertrophic heart; those with scar have more of it, and the two classes overlap.
+texture: here a wide patchy region about the thickest part of the wall, in which the signal varies
+more and over longer distances than elsewhere. The mean signal of the wall stays as it is: on cine
+it tells of the scanner more than of scar. Some such fibrosis is in every hypertrophic heart; those
+with scar have more of it, and the two classes overlap.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ HETEROGENEITY = 0.08, 0.3
 """Relative spread of the signal in any myocardium: median over patients, and its log-spread."""
 GRAIN = 3.2
 """Correlation length of that heterogeneity, mm."""
-SCAR_LIFT = 0.42
+SCAR_LIFT = 0.1
 """How much brighter fibrosis of strength 1 is than the wall around it, relative to that."""
-SCAR_SPREAD = 0.25
+SCAR_SPREAD = 0.35
 """Relative spread of the signal that fibrosis of strength 1 adds."""
 PATCH = 10.0
 """Correlation length of the ragged border of fibrosis, mm."""
-SCAR_GRAIN = 5.5
+SCAR_GRAIN = 8.0
 """Correlation length inside fibrosis, mm."""
-STRENGTH = 1.0, 0.3
+STRENGTH = 0.8, 0.3
 """Median strength of fibrosis with scar, and without it."""
 STRENGTH_SPREAD = 0.7
 """Log-spread of that strength over patients of either class: they overlap, as in life."""
@@ -83,7 +83,7 @@ def draw_tissue(rng: np.random.Generator, heart: Heart, scar: bool, age: float) 
         heterogeneity=median * aged * float(rng.lognormal(0.0, spread)),
         fibrosis=min(strength, STRONGEST),
         where=heart.peak + float(rng.normal(0.0, 0.3)),
-        extent=float(rng.uniform(0.8, 1.2)),
+        extent=float(rng.uniform(1.6, 2.4)),
     )
 
 
