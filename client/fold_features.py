@@ -33,12 +33,14 @@ Floats = npt.NDArray[np.float64]
 class FoldFeatures:
     """Features of a site's n slices: `harmonized` and `raw` (n, 939), `deep` (n, 256).
 
-    `effects` are the batches' gamma and delta; they never leave the site.
+    `logits` (n,) are the network's own scores; `effects` the batches' gamma and delta. These are
+    not kept on disk, and the effects never leave the site.
     """
 
     harmonized: Floats
     raw: Floats
     deep: Floats
+    logits: Floats
     effects: dict[str, BatchEffect]
 
     def columns(self, variant: str) -> Floats:
@@ -82,11 +84,12 @@ def fold_features(
     z = design(rows, study, model.means).z
     effects = _effects(rows, z, model.reference, fitted_on, study.harmonization, external=external)
     clean = harmonize(rows.features, z, rows.batch, model.reference, effects)
-    slices = Slices(rows.images, rows.masks, rows.labels)
+    view = look(model.weights, Slices(rows.images, rows.masks, rows.labels), study.cnn)
     return FoldFeatures(
         harmonized=_in_reference_units(clean, model.reference),
         raw=_in_reference_units(rows.features, model.reference),
-        deep=look(model.weights, slices, study.cnn).deep,
+        deep=view.deep,
+        logits=view.logits,
         effects=effects,
     )
 

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from client.cohort.rows import SiteRows
 from client.fold_features import FoldFeatures
-from common.heads import SCORED, Heads
-from common.statistics.scores import round_scores
+from common.heads import SCORED, Heads, probability
+from common.statistics.scores import round_scores, score_histogram
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,6 +62,27 @@ def fold_scores(
 def ensemble_scores(folds: Floats) -> Floats:
     """Average the folds' patient scores (F, M, P), rounded to 1/1000: (M, P)."""
     return round_scores(folds.mean(axis=0))
+
+
+def network_measure(
+    rows: SiteRows, logits: Floats, fold: int, class_weights: Floats, rule: str
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """How a network does on a fold's validation patients, from the logits of their slices.
+
+    Returns
+    -------
+    (2,) sums of class-weighted loss and of weights over slices, and the histogram (2, 1001) of
+    the patients' scores.
+    """
+    validates = rows.validates(fold)
+    scores = patient_scores(
+        probability(logits)[None], rows.patient[validates], len(rows.patient_ids), rule
+    )[0]
+    seen = np.isfinite(scores)
+    return (
+        weighted_loss(logits, rows.labels[validates], class_weights),
+        score_histogram(scores[seen], rows.patient_labels[seen]),
+    )
 
 
 def weighted_loss(

@@ -14,8 +14,9 @@ from rich.table import Table
 
 from common.errors import MyoFedError, WrongUse
 
-console = Console(highlight=False)
-to_person = Console(stderr=True, highlight=False)
+# Without emoji: in a fingerprint, ":AB:" and ":CD:" would become pictures.
+console = Console(highlight=False, emoji=False)
+to_person = Console(stderr=True, highlight=False, emoji=False)
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 

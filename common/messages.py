@@ -75,7 +75,7 @@ class HarmonizeAnswer:
 class TrainQuestion(Question):
     """Train the fold's network from these weights, and measure it as received.
 
-    `weights` is the network as one flat float32 vector. `epochs` 0 only measures.
+    `weights` is the network as one flat float32 vector.
     """
 
     stage: ClassVar[str] = "train"
@@ -108,16 +108,18 @@ class TrainAnswer:
 class FuseQuestion(Question):
     """Sums for selecting features (step ``moments``), heads (``heads``), their stack (``stack``).
 
-    `model` holds for ``moments`` the reference and network of each fold, and ``class_weights``
-    (F, 2). For ``heads``, `problems` holds ``index`` (n, 2), fold and variant (0 harmonised, 1 not)
-    of each logistic problem; ``offsets`` (n+1,), the bounds of each problem's columns in
-    ``features``; ``coefficients``, the problems' coefficients one after the other, intercept
-    first; ``class_weights``; and for each fold and variant the columns' ``mean`` and ``sd``. For
-    ``stack``, `model` holds each fold's chosen radiomics and deep heads, and ``class_weights``.
+    `model` holds for ``moments`` the reference and network of each fold, ``class_weights`` (F, 2)
+    and ``network_weights`` (F, 2), those of the network's loss. For ``heads``, `problems` holds
+    ``index`` (n, 2), fold and variant (0 harmonised, 1 not) of each logistic problem; ``offsets``
+    (n+1,), the bounds of each problem's columns in ``features``; ``coefficients``, the problems'
+    coefficients one after the other, intercept first; ``class_weights``; and for each fold and
+    variant the columns' ``mean`` and ``sd``. For ``stack``, `model` holds each fold's chosen
+    radiomics and deep heads, and ``class_weights``.
     """
 
     stage: ClassVar[str] = "fuse"
     step: str
+    round: int = 0
     model: Arrays = field(default_factory=dict)
     problems: Arrays = field(default_factory=dict)
 
@@ -126,8 +128,9 @@ class FuseQuestion(Question):
 class FuseAnswer:
     """Sums over the site's training patients: keys ``fold.variant.name``.
 
-    Step ``moments``: see `common.statistics.moments.Moments`. Step ``heads``: loss, gradient and
-    Hessian sums of the problems of that fold and variant, in their order
+    Step ``moments``: see `common.statistics.moments.Moments`; and for each fold ``validation`` (2,)
+    and ``histogram`` (2, 1001) of its finished network, as in `TrainAnswer`. Step ``heads``: loss,
+    gradient and Hessian sums of the problems of that fold and variant, in their order
     (`common.statistics.logistic.LogisticBatch`), and ``validation`` (n, 2): the sums of
     class-weighted loss and of weights over the validation patients. Step ``stack``: for each
     variant, the moments of two logits, radiomics and deep, over all folds' validation slices.

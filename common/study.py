@@ -136,7 +136,9 @@ class Training(Section):
     the best of them on as few validation patients is too.
     """
 
-    strategy: Literal["fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi"] = "fedavg"
+    strategy: Literal[
+        "fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "median", "trimmed_mean", "krum"
+    ] = "fedavg"
     rounds: Count = 15
     averaged_rounds: Count = 7
     local_epochs: Count = 1
@@ -148,6 +150,8 @@ class Training(Section):
     server_learning_rate: Positive = 1.0
     server_momentum: float = Field(0.9, ge=0.0, lt=1.0, strict=True)
     adaptivity: Positive = 1e-3
+    trimmed_fraction: float = Field(0.2, gt=0.0, lt=0.5, strict=True)
+    distrusted_sites: int = Field(1, ge=0, strict=True)
 
     @model_validator(mode="after")
     def _average_what_there_is(self) -> Training:
@@ -173,6 +177,46 @@ class OperatingPoint(Section):
     sensitivity: Fraction = 0.90
 
 
+Stage = Literal["enrol", "harmonize", "train", "fuse", "calibrate", "validate"]
+
+DEADLINES: dict[Stage, float] = {
+    "enrol": 900.0,
+    "harmonize": 3600.0,
+    "train": 3600.0,
+    "fuse": 3600.0,
+    "calibrate": 3600.0,
+    "validate": 7200.0,
+}
+"""Seconds that the sites have for one question of each stage, where the study names none."""
+
+
+class Quorum(Section):
+    """Who must answer. The run goes on without the others, and says so.
+
+    `min_sites` counts training sites; 0 means all of the roster. `mandatory` names sites of either
+    role without which nothing goes on.
+    """
+
+    min_sites: int = Field(0, ge=0, strict=True)
+    mandatory: tuple[Name, ...] = ()
+    deadline_seconds: dict[Stage, Positive] = Field(default_factory=dict, validate_default=True)
+
+    @field_validator("deadline_seconds")
+    @classmethod
+    def _defaults_where_none_is_named(cls, named: dict[Stage, float]) -> dict[Stage, float]:
+        return DEADLINES | named
+
+
+class Firewall(Section):
+    """When an update is refused by its size: robust z-score of the log of its norm.
+
+    The norm of an update is compared with those of the other sites of the round: the distance of
+    the logarithms from their median, in units of 1.4826 times the median absolute deviation.
+    """
+
+    norm_limit: float = Field(8.0, gt=0.0, strict=True)
+
+
 class Study(Section):
     """The whole protocol. `read` it from TOML; `fingerprint` names its content."""
 
@@ -189,6 +233,8 @@ class Study(Section):
     training: Training = Training()
     fusion: Fusion = Fusion()
     operating_point: OperatingPoint = OperatingPoint()
+    quorum: Quorum = Quorum()
+    firewall: Firewall = Firewall()
 
     @field_validator("sites")
     @classmethod
@@ -215,7 +261,40 @@ class Study(Section):
             )
         for position, covariate in enumerate(self.harmonization.covariates):
             self._refuse_outcome(position, covariate)
+        self._refuse_impossible_quorum()
+        self._refuse_hollow_robustness()
         return self
+
+    def _refuse_impossible_quorum(self) -> None:
+        training = len(self.training_sites)
+        if self.quorum.min_sites > training:
+            raise ValueError(
+                f"quorum.min_sites: {self.quorum.min_sites} sites are asked for, and the roster "
+                f"has {training} that train"
+            )
+        roster = {site.name for site in self.sites}
+        strangers = [name for name in self.quorum.mandatory if name not in roster]
+        if strangers:
+            raise ValueError(f"quorum.mandatory: {', '.join(strangers)} is not in the roster")
+
+    def _refuse_hollow_robustness(self) -> None:
+        """Refuse a robust strategy that, with as few sites as may answer, withstands none."""
+        training, sites = self.training, self.least_sites
+        if training.strategy == "median" and sites < 3:
+            raise ValueError(
+                f"training.strategy: the median of {sites} sites withstands no bad one"
+            )
+        if training.strategy == "trimmed_mean" and int(training.trimmed_fraction * sites) < 1:
+            raise ValueError(
+                f"training.trimmed_fraction: {training.trimmed_fraction:g} leaves out none of "
+                f"{sites} sites"
+            )
+        needed = 2 * training.distrusted_sites + 3
+        if training.strategy == "krum" and sites < needed:
+            raise ValueError(
+                f"training.distrusted_sites: with {training.distrusted_sites} Krum needs {needed} "
+                f"sites, and a round may have {sites}"
+            )
 
     def _refuse_outcome(self, position: int, covariate: Covariate) -> None:
         classes = {self.outcome.positive.lower(), self.outcome.negative.lower()}
@@ -236,6 +315,21 @@ class Study(Section):
     def external_sites(self) -> tuple[str, ...]:
         """Names of the external sites, in the order of the roster."""
         return tuple(site.name for site in self.sites if site.role == "external")
+
+    @property
+    def mandatory_sites(self) -> tuple[str, ...]:
+        """Sites without which nothing goes on; where the harmonisation has a reference, it too."""
+        reference = self.harmonization.reference
+        return tuple(dict.fromkeys([*self.quorum.mandatory, *([reference] if reference else [])]))
+
+    @property
+    def least_sites(self) -> int:
+        """How many training sites must answer each question."""
+        return self.quorum.min_sites or len(self.training_sites)
+
+    def deadline(self, stage: str) -> float:
+        """Seconds that the sites have for one question of a stage."""
+        return {str(name): limit for name, limit in self.quorum.deadline_seconds.items()}[stage]
 
     @property
     def fingerprint(self) -> str:

@@ -33,7 +33,7 @@ from harmonization.estimate import Below, estimate_batches, standardize
 from harmonization.means import CovariateSums, covariate_sums, solve_means
 from harmonization.reference import Reference, solve_beta, solve_reference
 from harmonization.residuals import ResidualSums, residual_sums
-from harmonization.sums import CombatSums, combat_sums
+from harmonization.sums import CombatSums, combat_shapes, combat_sums
 
 __all__ = [
     "MODES",
@@ -54,6 +54,7 @@ __all__ = [
     "ResidualSums",
     "ShapeError",
     "SolveError",
+    "combat_shapes",
     "combat_sums",
     "covariate_sums",
     "design_matrix",

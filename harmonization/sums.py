@@ -113,8 +113,7 @@ class CombatSums:
         """
         values = {name: entry(arrays, name, cls.__name__).astype(np.float64) for name in _FIELDS}
         q, p = values["s_zx"].shape if values["s_zx"].ndim == 2 else (-1, -1)
-        shapes = {"count": (), "sum_x": (p,), "sum_z": (q,), "s_zz": (q, q), "s_xx_diag": (p,)}
-        wrong = [name for name, shape in shapes.items() if values[name].shape != shape]
+        wrong = [name for name, shape in combat_shapes(p, q).items() if values[name].shape != shape]
         if wrong:
             raise ShapeError(
                 f"In the arrays of {cls.__name__} the shapes of {wrong} do not fit s_zx, "
@@ -125,6 +124,19 @@ class CombatSums:
         inner = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
         count = round(float(values.pop("count")))
         return cls(count, **values, reference=cls.from_arrays(inner) if inner else None)
+
+
+def combat_shapes(features: int, covariates: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays of `CombatSums` over so many features and design columns."""
+    p, q = features, covariates
+    return {
+        "count": (),
+        "sum_x": (p,),
+        "sum_z": (q,),
+        "s_zz": (q, q),
+        "s_zx": (q, p),
+        "s_xx_diag": (p,),
+    }
 
 
 def combat_sums(

@@ -14,6 +14,7 @@ from flwr.serverapp import Grid, ServerApp
 from common.files import write_json
 from common.heads import MODELS
 from common.release import Release
+from server.directory import Directory
 from server.federation import Federation, Watch
 from server.model_card import model_card
 from server.results import results
@@ -29,8 +30,8 @@ DEEP_NAMES = [f"deep_{number:03d}" for number in range(256)]
 def coordinator_app(
     run: RunFolder,
     feature_names: list[str],
+    directory: Callable[[Grid], Directory],
     watch: Watch,
-    patience: float,
     stop: Event,
     failed: Callable[[BaseException], None],
 ) -> ServerApp:
@@ -40,10 +41,10 @@ def coordinator_app(
     ----------
     feature_names
         Names of the radiomic features, in the order in which sites compute them.
+    directory
+        Makes what says which sites are there, from the run's Grid.
     watch
         Told of each stage and step as it is done.
-    patience
-        Seconds to wait for the answers to one question.
     stop
         Set it to end the run at the next pause; what is done is kept.
     failed
@@ -54,7 +55,8 @@ def coordinator_app(
     @app.main()
     def _(grid: Grid, context: Context) -> None:
         try:
-            conduct(Federation(grid, run, patience, watch, stop), run, feature_names, watch)
+            federation = Federation(grid, run, directory(grid), watch, stop)
+            conduct(federation, run, feature_names, watch)
         except BaseException as error:
             failed(error)
 
@@ -62,18 +64,18 @@ def coordinator_app(
 
 
 def conduct(federation: Federation, run: RunFolder, feature_names: list[str], watch: Watch) -> None:
-    """Take a study through its stages. Training goes on from its checkpoint, if there is one."""
+    """Take a study through its stages. A run that was interrupted goes on where it stopped."""
     study = run.study
     with _stage(run, watch, "enrol"):
-        roster = enrol.run(federation, study)
+        roster = enrol.run(federation, run)
     with _stage(run, watch, "harmonize"):
-        harmonized = harmonize.run(federation, roster, study)
+        harmonized = harmonize.run(federation, roster, study, len(feature_names))
     with _stage(run, watch, "train"):
         weights = train.run(federation, run, roster, harmonized)
     with _stage(run, watch, "fuse"):
         fused = fuse.run(federation, roster, study, harmonized, weights)
     with _stage(run, watch, "calibrate"):
-        calibrated = calibrate.run(federation, roster, study, fused.folds)
+        calibrated = calibrate.run(federation, roster, fused.sites, study, fused.folds)
     release = _release(run, roster, feature_names, fused, calibrated)
     release.save(run.path / "release")
     with _stage(run, watch, "validate"):
@@ -84,6 +86,7 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
     write_json(run.path / "results.json", found)
+    run.finish()
 
 
 def _release(

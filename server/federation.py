@@ -1,172 +1,254 @@
-"""Named sites over Flower's Grid: ask some of them, wait, say who failed and why.
+"""The sites of a run, by name: put a question to them, and say who is missing and why.
 
-Flower knows nodes by number and reports a failure without a name; here every message is kept with
-the site that it went to. Answers are handed on in the order of the roster, whatever the order in
-which they arrived, so that sums and averages are the same in every run.
+A question is settled when every site has answered, or when the study's deadline has passed and its
+quorum holds. A site that missed a question is named, is not waited for again until it answers,
+and is taken back as soon as it does.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import TypeVar
 
-from flwr.app import Message
+from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from common.errors import Interrupted, RunError
-from common.messages import ANSWERS, EnrolAnswer, EnrolQuestion, Question, Refusal
-from common.records import from_answer, record_bytes, to_record
+from common.messages import ANSWERS, Question, Refusal
+from common.records import Envelope, from_answer, record_bytes, sealed, to_record
+from common.statistics.checks import StatisticsError
+from harmonization import HarmonizationError
+from server.delivery import Delivery
+from server.directory import Directory
+from server.firewall import Implausible
+from server.journal import Answers, Exchange, describe, details_of, exchange_of
 from server.run import RunFolder
 
 Answer = TypeVar("Answer")
 Watch = Callable[[str, str], None]
+Check = Callable[[str, Answer], None]
+"""Raises `Implausible` over a site's answer that must not count."""
+Judge = Callable[[Answers[Answer]], dict[str, str]]
+"""Says which answers are of no use beside the others, and why, by site."""
 
 PULL_SECONDS = 0.05
+GRACE_SECONDS = 5.0
+"""How long a site that was late before is given once all others have answered."""
+COME_BACK = frozenset({"worker-unreachable"})
+"""Refusals that say nothing about the question: it is asked again."""
 
 
 class Federation:
     """The sites of one run. `ask` puts one question to several of them."""
 
     def __init__(
-        self, grid: Grid, run: RunFolder, patience: float, watch: Watch, stop: Event
+        self, grid: Grid, run: RunFolder, directory: Directory, watch: Watch, stop: Event
     ) -> None:
         self.grid = grid
         self.run = run
-        self.patience = patience
+        self.directory = directory
         self.watch = watch
         self.stop = stop
-        self.nodes: dict[str, int] = {}
-
-    def meet(self, question: EnrolQuestion) -> dict[str, EnrolAnswer]:
-        """Ask every node who it is, and keep the sites of the roster.
-
-        Raises
-        ------
-        RunError
-            A site of the roster does not answer, refuses, or answers twice.
-        """
-        wanted = [site.name for site in self.run.study.sites]
-        nodes = self._wait_for_nodes(len(wanted))
-        by_node = self._exchange(question, {f"node {node}": node for node in nodes}, EnrolAnswer)
-        found: dict[str, EnrolAnswer] = {}
-        for label, answer in by_node.items():
-            if answer.site in found:
-                raise RunError(
-                    f"Two nodes call themselves {answer.site}.",
-                    "Each site of the roster runs one node.",
-                )
-            found[answer.site] = answer
-            self.nodes[answer.site] = int(label.removeprefix("node "))
-        missing = [name for name in wanted if name not in found]
-        if missing:
-            raise RunError(
-                f"These sites of the roster did not come: {', '.join(missing)}.",
-                "Start them, or take them out of the study's roster.",
-            )
-        return {name: found[name] for name in wanted}
+        self.late: set[str] = set()
+        self._overdue: dict[str, str] = {}
 
     def ask(
-        self, question: Question, sites: Sequence[str], kind: type[Answer]
-    ) -> dict[str, Answer]:
-        """Put a question to the named sites; answers come in the order given.
+        self,
+        question: Question,
+        sites: Sequence[str],
+        kind: type[Answer],
+        check: Check[Answer] | None = None,
+        judge: Judge[Answer] | None = None,
+    ) -> Answers[Answer]:
+        """Put a question to the named sites; the answers of those that count, in the order given.
+
+        What was answered before the run was interrupted is not asked again.
 
         Raises
         ------
         RunError
-            A site refuses, fails or does not answer in time; each is named with its reason.
+            The study's quorum does not hold; each missing site is named with its reason.
+        Interrupted
+            The run was asked to stop.
         """
+        self._end_if_stopped()
         if kind is not ANSWERS[question.stage]:
             raise TypeError(f"{kind.__name__} does not answer the stage {question.stage}")
-        return self._exchange(question, {site: self.nodes[site] for site in sites}, kind)
-
-    def _exchange(
-        self, question: Question, nodes: Mapping[str, int], kind: type[Answer]
-    ) -> dict[str, Answer]:
-        started = time.monotonic()
         record = to_record(question)
-        sent = record_bytes(record)
-        waiting: dict[str, str] = {}
-        for name, node in nodes.items():
-            message = Message(record, node, f"query.{question.stage}")
-            pushed = list(self.grid.push_messages([message]))
-            if pushed:
-                waiting[pushed[0]] = name
-        answers: dict[str, Answer] = {}
+        exchange = Exchange.open(self.run.journal, exchange_of(question), record)
+        settled = exchange.outcome()
+        if settled is None:
+            settled = self._settle(question, record, exchange, sites, kind, check, judge)
+        self.watch(question.stage, describe(question))
+        return Answers(exchange.folder, kind, *settled)
+
+    def forget(self, question: Question) -> None:
+        """Remove the answers to a question: what was made of them is kept elsewhere."""
+        Exchange(self.run.journal / exchange_of(question), "").forget()
+
+    def _settle(
+        self,
+        question: Question,
+        record: RecordDict,
+        exchange: Exchange,
+        sites: Sequence[str],
+        kind: type[Answer],
+        check: Check[Answer] | None,
+        judge: Judge[Answer] | None,
+    ) -> tuple[list[str], dict[str, str]]:
+        """Wait for the answers and decide who counts."""
+        started = time.monotonic()
+        self._hear_the_overdue()
+        done = exchange.answered(sites)
+        delivery = Delivery(
+            self.grid,
+            self.directory,
+            sealed(record, Envelope(self.run.identity, exchange_of(question))),
+            f"query.{question.stage}",
+            [site for site in sites if site not in done],
+            self._pause,
+        )
         received: dict[str, int] = {}
         seconds: dict[str, float] = {}
-        failures: dict[str, str] = {
-            name: "could not be reached" for name in nodes if name not in waiting.values()
-        }
-        while waiting and time.monotonic() - started < self.patience:
-            for reply in self.grid.pull_messages(list(waiting)):
-                name = waiting.pop(reply.metadata.reply_to_message_id)
-                seconds[name] = round(time.monotonic() - started, 3)
-                outcome = _read(reply, kind)
-                if isinstance(outcome, Refusal):
-                    failures[name] = f"{outcome.public} ({outcome.code})"
-                else:
-                    answers[name] = outcome
-                    received[name] = record_bytes(reply.content)
-            if waiting:
-                self._pause()
-        for name in waiting.values():
-            failures[name] = f"did not answer within {self.patience:.0f} seconds"
-        details = {
-            key: getattr(question, key)
-            for key in ("step", "fold", "round")
-            if hasattr(question, key)
-        }
+        refused: dict[str, str] = {}
+        deadline = started + self.run.study.deadline(question.stage)
+        answers = delivery.answers(deadline, self._nobody_to_wait_for(delivery, exchange, sites))
+        for site, content in answers:
+            outcome = _read(content, kind)
+            if isinstance(outcome, Refusal) and outcome.code in COME_BACK:
+                delivery.again(site, outcome.public)
+                continue
+            seconds[site] = round(time.monotonic() - started, 3)
+            received[site] = record_bytes(content)
+            self.late.discard(site)
+            if isinstance(outcome, Refusal):
+                refused[site] = f"{outcome.public} ({outcome.code})"
+            elif reason := _why_implausible(site, outcome, check):
+                refused[site] = f"quarantined: {reason}"
+            else:
+                exchange.keep(site, outcome)
+        missing = refused | delivery.failed | self._overdue_of(delivery)
+        counted = exchange.answered(sites)
+        quarantined: dict[str, str] = {}
+        if judge is not None and counted:
+            quarantined = judge(Answers(exchange.folder, kind, counted, missing))
+            for site in quarantined:
+                exchange.drop(site)
+                quarantined[site] = f"quarantined: {quarantined[site]}"
+        counted = [site for site in counted if site not in quarantined]
+        missing |= quarantined
+        sent = record_bytes(record)
         self.run.event(
             event="asked",
             stage=question.stage,
-            **details,
+            **details_of(question),
             seconds=round(time.monotonic() - started, 3),
             sites={
-                name: {
-                    "received_bytes": sent,
-                    "sent_bytes": received.get(name, 0),
-                    "seconds": seconds.get(name),
+                site: {
+                    "received_bytes": sent * delivery.posted.get(site, 0),
+                    "sent_bytes": received.get(site, 0),
+                    "seconds": seconds.get(site),
                 }
-                for name in nodes
+                for site in delivery.sites
             },
-            failures=failures,
+            failures=missing,
         )
-        if failures:
-            listed = "; ".join(f"{name}: {reason}" for name, reason in sorted(failures.items()))
+        self._require_quorum(question, sites, counted, missing)
+        exchange.settle(counted, missing)
+        return counted, missing
+
+    def _nobody_to_wait_for(
+        self, delivery: Delivery, exchange: Exchange, sites: Sequence[str]
+    ) -> Callable[[], bool]:
+        """Say when to stop: only sites that were late before are open, and have had their grace."""
+        since: list[float] = []
+
+        def enough() -> bool:
+            if not set(delivery.open) <= self.late:
+                return False
+            if self._lacking(sites, exchange.answered(sites)):
+                return False
+            if not any(letter.message for letter in delivery.open.values()):
+                return True
+            since.append(time.monotonic())
+            return since[-1] - since[0] > GRACE_SECONDS
+
+        return enough
+
+    def _overdue_of(self, delivery: Delivery) -> dict[str, str]:
+        """Note which sites still owe an answer, and why."""
+        for site, letter in delivery.open.items():
+            self.late.add(site)
+            if letter.message:
+                self._overdue[letter.message] = site
+        return {site: letter.reason for site, letter in delivery.open.items()}
+
+    def _hear_the_overdue(self) -> None:
+        """Take back the sites that meanwhile answered a question which is settled."""
+        for message, site in list(self._overdue.items()):
+            for reply in self.grid.pull_messages([message]):
+                del self._overdue[message]
+                if not reply.has_error():
+                    self.late.discard(site)
+
+    def _lacking(self, sites: Sequence[str], counted: Sequence[str]) -> str:
+        """Say what the quorum lacks; empty if it holds."""
+        study = self.run.study
+        absent = [name for name in study.mandatory_sites if name in sites and name not in counted]
+        if absent:
+            return f"without {', '.join(absent)} it must not go on"
+        training = [name for name in counted if name in study.training_sites]
+        if set(sites) & set(study.training_sites):
+            if len(training) < study.least_sites:
+                return f"{len(training)} training sites answered, at least {study.least_sites} must"
+        elif not counted:
+            return "no site answered"
+        return ""
+
+    def _require_quorum(
+        self,
+        question: Question,
+        sites: Sequence[str],
+        counted: Sequence[str],
+        missing: dict[str, str],
+    ) -> None:
+        lacking = self._lacking(sites, counted)
+        if lacking:
+            listed = "; ".join(f"{site}: {reason}" for site, reason in sorted(missing.items()))
             raise RunError(
-                f"In the stage {question.stage} {listed}",
-                "The log of the site says more. Correct it, then run again: the run goes on where "
+                f"The quorum of the study does not hold in the stage {question.stage}: {lacking}. "
+                f"{listed}",
+                "The log of the site says more. Correct it, then resume the run: it goes on where "
                 "it stopped.",
             )
-        self.watch(question.stage, _say(details))
-        return {name: answers[name] for name in nodes}
-
-    def _wait_for_nodes(self, count: int) -> list[int]:
-        started = time.monotonic()
-        while True:
-            nodes = sorted(self.grid.get_node_ids())
-            if len(nodes) >= count or time.monotonic() - started > self.patience:
-                return nodes
-            self._pause()
+        for site, reason in sorted(missing.items()):
+            self.watch(question.stage, f"without {site}: {reason}")
 
     def _pause(self) -> None:
-        """Wait a moment for answers; end here if the run was asked to stop."""
-        if self.stop.wait(PULL_SECONDS):
+        """Wait a moment for answers."""
+        self.stop.wait(PULL_SECONDS)
+        self._end_if_stopped()
+
+    def _end_if_stopped(self) -> None:
+        if self.stop.is_set():
             raise Interrupted(
                 "The run was stopped.", "Run the same command again: it goes on where it stopped."
             )
 
 
-def _read(reply: Message, kind: type[Answer]) -> Answer | Refusal:
-    if reply.has_error():
-        return Refusal("node-failed", "The site's process failed before it could answer.")
+def _why_implausible(site: str, answer: Answer, check: Check[Answer] | None) -> str:
     try:
-        return from_answer(kind, reply.content)
+        if check is not None:
+            check(site, answer)
+    except (Implausible, StatisticsError, HarmonizationError) as error:
+        return str(error)
+    return ""
+
+
+def _read(content: RecordDict, kind: type[Answer]) -> Answer | Refusal:
+    try:
+        return from_answer(kind, content)
     except RunError as error:
         return Refusal("answer-malformed", str(error))
-
-
-def _say(details: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in details.items())

@@ -201,12 +201,8 @@ def _pooled(validated: Validated) -> Result | None:
 
 
 def _looks(events: list[Result]) -> dict[str, int]:
-    """Count how often each external site was asked to score its patients."""
-    looks: Counter[str] = Counter()
-    for event in events:
-        if event["event"] == "asked" and event["stage"] == "validate" and event["step"] == "scores":
-            looks.update(list(event["sites"]))
-    return dict(looks)
+    """Count how often each external site's patients were looked at."""
+    return dict(Counter(event["site"] for event in events if event["event"] == "looked"))
 
 
 def _traffic(events: list[Result]) -> dict[str, dict[str, int]]:
@@ -218,7 +214,7 @@ def _traffic(events: list[Result]) -> dict[str, dict[str, int]]:
             own = traffic.setdefault(site, {"sent_bytes": 0, "received_bytes": 0})
             own["sent_bytes"] += one["sent_bytes"]
             own["received_bytes"] += one["received_bytes"]
-    return {site: one for site, one in traffic.items() if not site.startswith("node ")}
+    return traffic
 
 
 def _seconds(events: list[Result]) -> dict[str, float]:

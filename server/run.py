@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,6 +68,28 @@ class RunFolder:
         }
         write_json(marker, content)
         return cls(path, study, identity)
+
+    @property
+    def journal(self) -> Path:
+        """Where the answers of the run are kept until it is finished."""
+        return self.path / "answers"
+
+    def cohort(self) -> dict[str, dict[str, Any]]:
+        """Read the sites that the run began with, as they enrolled; empty before that."""
+        path = self.path / "cohort.json"
+        if not path.exists():
+            return {}
+        held: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return held
+
+    def keep_cohort(self, cohort: dict[str, dict[str, Any]]) -> None:
+        """Write down the sites that the run begins with."""
+        write_json(self.path / "cohort.json", cohort)
+
+    def finish(self) -> None:
+        """Remove what only an unfinished run needs."""
+        shutil.rmtree(self.journal, ignore_errors=True)
+        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
 
     def event(self, **fields: Any) -> None:
         """Append a line to events.jsonl, with the time in UTC."""

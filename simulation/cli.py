@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,13 +16,16 @@ from client.cli import check_for_study, extract_site
 from client.cohort.site_folder import SiteFolder
 from client.cohort.sites import find_sites
 from client.context import memory_of
-from common.console import console, progress_bar, show_json, table_of, to_person
+from common.console import console, progress_bar, show_json, to_person
 from common.errors import CohortError
 from common.feature_names import all_names
-from common.heads import MODELS
+from common.results_table import show_results
 from common.study import Study, read_study
 from server.federation import Watch
 from server.run import RunFolder
+
+BESIDE_ROUNDS = 12
+"""About how many questions a run puts beside its rounds of training."""
 
 
 def simulate(
@@ -90,43 +93,17 @@ def _check_all(sites: dict[str, SiteFolder], study: Study) -> None:
         raise CohortError("\n".join(error.what for error in refused), refused[0].fix)
 
 
-def show_results(results: dict[str, Any], out: Path) -> None:
-    """Print the external results as a table, and where everything lies."""
-    rows = []
-    for site, one in results["external"].items():
-        for model in MODELS:
-            own, raw = one["models"][model], one["unharmonized"][model]
-            low, high = own["auc_ci"]
-            cells = [f"{own['auc']:.3f} ({low:.3f}-{high:.3f})", f"{raw['auc']:.3f}"]
-            shares = [own[name] for name in ("sensitivity", "specificity", "ppv", "npv")]
-            cells += ["-" if share is None else f"{share:.2f}" for share in shares]
-            rows.append([site, model, *cells])
-    columns = ["external", "model", "AUC (95 % CI)", "raw", "sens.", "spec.", "PPV", "NPV"]
-    console.print(table_of(f"Study {results['study']}", columns, rows))
-    console.print("raw: the AUC without harmonisation; intervals of an AUC are DeLong's")
-    for site, one in results["external"].items():
-        for test in one["comparisons"][:2]:
-            p = "undefined" if test["p"] is None else f"{test['p']:.3f}"
-            console.print(
-                f"{site}: {test['a']} minus {test['b']}: {test['difference']:+.3f}, p {p}",
-                markup=False,
-            )
-    seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in results["seconds"].items())
-    console.print(f"{results['messages']} messages; {seconds}")
-    console.print(f"Results: {out / 'results.json'}   release: {out / 'release'}", soft_wrap=True)
-
-
 @contextmanager
 def _stages(study: Study) -> Iterator[Watch]:
     """Show where a run stands: a bar over the rounds of training, and the stage beside it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    rounds = study.folds * (study.training.rounds + 1)
+    messages = study.folds * study.training.rounds + BESIDE_ROUNDS
     with Progress(*columns, console=to_person) as bar:
-        task = bar.add_task("federation: starting", total=rounds + 5)
+        task = bar.add_task("federation: starting", total=messages)
 
         def watch(stage: str, detail: str) -> None:
             text = f"federation: {stage} {detail}".rstrip()
             bar.update(task, description=text, advance=1 if detail or stage == "enrol" else 0)
 
         yield watch
-        bar.update(task, completed=rounds + 5, description="federation: done")
+        bar.update(task, completed=messages, description="federation: done")

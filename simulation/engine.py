@@ -13,14 +13,13 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from client.imaging.extract import available_cores
 from common.errors import RunError
 from server.federation import Watch
 from server.run import RunFolder
-
-PATIENCE_SECONDS = 24 * 3600.0
 
 
 def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch: Watch) -> None:
@@ -46,6 +45,7 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
 
     from client.app import carrier
     from server.app import coordinator_app
+    from simulation.directory import SimulatedDirectory, answer_places
     from simulation.workers import LocalWorkers
 
     for name in ("flwr", "ray"):
@@ -55,8 +55,11 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     processes = min(len(folders), 2 * available_cores())
     failures: list[BaseException] = []
     stop = threading.Event()
-    server = coordinator_app(run, names, watch, PATIENCE_SECONDS, stop, failures.append)
-    client = carrier(LocalWorkers(folders, study.canonical(), run.identity))
+    roster = [site.name for site in study.sites]
+    directory = partial(SimulatedDirectory, roster=roster, stop=stop)
+    server = coordinator_app(run, names, directory, watch, stop, failures.append)
+    client = carrier(LocalWorkers(folders, study.canonical()))
+    answer_places(client)
     with _ctrl_c_sets(stop), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run_simulation(

@@ -1,21 +1,20 @@
 """The workers of a simulation: in the engine's own processes, one loaded site each at a time.
 
 The engine runs a message in whichever of its processes is free, so each keeps the sites that it
-has loaded. What a site must remember between messages lies in its folder.
+has loaded. What a site must remember between messages lies in its folder. A person who simulates
+stands in for all sites, so the study of the simulation is the one that each has approved.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from flwr.app import Context
 
-from client.cohort.site_folder import SiteFolder
-from client.context import SiteContext
-from client.worker.worker import Worker
+from client.site_log import SITE_LOG, log_to
+from client.worker.desk import WorkerDesk
+from common.errors import StudyMismatch
 from common.study import Study
 
 
@@ -25,27 +24,22 @@ class LocalWorkers:
 
     folders: tuple[str, ...]
     study: str
-    run: str
 
-    def __call__(self, context: Context) -> Worker:
+    def __call__(self, context: Context) -> WorkerDesk:
         """Give the worker of the node that the context belongs to."""
-        number = int(context.node_config["partition-id"])
-        return _worker(self.folders[number], self.study, self.run)
+        return local_worker(self.folders[int(context.node_config["partition-id"])], self.study)
 
 
 @lru_cache(maxsize=4)
-def _worker(folder: str, study: str, run: str) -> Worker:
-    site = SiteFolder.open(folder)
-    log_to(site.path / "site.log", site.name)
-    return Worker(SiteContext(site, Study.model_validate_json(study), run))
+def local_worker(folder: str, study: str) -> WorkerDesk:
+    """Give the worker of a site folder for a study (canonical JSON); kept in this process."""
+    approved = Study.model_validate_json(study)
 
+    def study_of(fingerprint: str) -> Study:
+        if fingerprint != approved.fingerprint:
+            raise StudyMismatch("The question is of another study than the simulation's.")
+        return approved
 
-def log_to(path: Path, site: str) -> None:
-    """Send a site's log to its own file."""
-    log = logging.getLogger(f"myofed.site.{site}")
-    if not log.handlers:
-        handler = logging.FileHandler(path, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False
+    desk = WorkerDesk(folder, study_of)
+    log_to(desk.site.path / SITE_LOG, desk.site.name)
+    return desk

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from client.context import SiteContext
 from client.fold_features import FoldFeatures, fold_features
-from client.scoring import patient_scores, weighted_loss
+from client.scoring import network_measure, patient_scores, weighted_loss
 from common.heads import VARIANTS, below, heads_from_arrays, probability, under
 from common.messages import Arrays, FuseAnswer, FuseQuestion
 from common.release import folds_from_arrays
@@ -38,7 +38,7 @@ def remembered(context: SiteContext, fold: int) -> FoldFeatures:
     harmonized, raw, deep = (
         np.asarray(kept[name], np.float64) for name in ("harmonized", "raw", "deep")
     )
-    return FoldFeatures(harmonized, raw, deep, effects={})
+    return FoldFeatures(harmonized, raw, deep, logits=np.zeros(0), effects={})
 
 
 def _moments(model: Arrays, context: SiteContext) -> Arrays:
@@ -49,6 +49,14 @@ def _moments(model: Arrays, context: SiteContext) -> Arrays:
         trains = rows.trains(fold)
         features = fold_features(rows, fold_model, trains, study, external=False)
         context.memory.save(f"features-{fold}", features.arrays())
+        validation, histogram = network_measure(
+            rows,
+            features.logits[rows.validates(fold)],
+            fold,
+            np.asarray(model["network_weights"], np.float64)[fold],
+            study.fusion.patient_score,
+        )
+        sums |= {f"{fold}.validation": validation, f"{fold}.histogram": histogram}
         for number, variant in enumerate(VARIANTS):
             own = moments(
                 features.columns(variant), rows.labels, weights[fold][rows.labels], rows=trains

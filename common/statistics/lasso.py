@@ -2,9 +2,6 @@
 
 Site: `common.statistics.moments.moments`. Merge: add. Server: `standardize`, then `lasso_path`
 and `select`. The path is that of the pooled rows: the objective sees them through sums only.
-
-Penalty factors by feature give the IPF-LASSO, which penalises one kind of feature (deep) other
-than another (radiomic): A.-L. Boulesteix et al., Comput Math Methods Med 2017;2017:7691937.
 """
 
 from __future__ import annotations
@@ -59,13 +56,12 @@ class Selection:
 def lasso_path(
     problem: Standardized,
     *,
-    penalty_factors: Array | None = None,
     candidates: Array | None = None,
     largest: int = 50,
     steps: int = 200,
     ratio: float = 1e-3,
 ) -> LassoPath:
-    """Minimise 1/(2W) |y - Xb|_W^2 + lambda sum_j pf_j |b_j| for falling lambda.
+    """Minimise 1/(2W) |y - Xb|_W^2 + lambda |b|_1 for falling lambda.
 
     X is standardised and y centred. The lambdas fall geometrically from the smallest that leaves
     no feature to `ratio` times it; the path stops after the first solution with more than
@@ -73,7 +69,6 @@ def lasso_path(
 
     Args:
         problem: from `standardize`; constant features never enter.
-        penalty_factors: (q,) pf, above 0; infinity bars a feature; ones by default.
         candidates: features that may enter, indices or booleans (q,), as from `prune`; all by
             default.
         largest: features after which to stop.
@@ -84,24 +79,19 @@ def lasso_path(
         StatisticsError: if an argument is out of range, or no candidate is related to the target.
     """
     q = problem.mean.size
-    factors = np.ones(q) if penalty_factors is None else np.array(penalty_factors, dtype=float)
-    if factors.shape != (q,) or not (factors > 0.0).all():
-        raise StatisticsError(
-            f"The penalty factors are not {q} numbers above 0.", "Give one a feature."
-        )
     if largest < 1 or steps < 2 or not 0.0 < ratio < 1.0:
         raise StatisticsError(
             f"A path of {steps} steps to {ratio} with up to {largest} features was asked for.",
             "Ask for at least 1 feature, 2 steps and a ratio between 0 and 1.",
         )
-    allowed = ~problem.constant & np.isfinite(factors)
+    allowed = ~problem.constant
     if candidates is not None:
         barred = np.ones(q, dtype=np.bool_)
         barred[np.asarray(candidates)] = False
         allowed &= ~barred
     entries = np.flatnonzero(allowed)
-    covariance, factors = problem.covariance[entries], factors[entries]
-    first = float((np.abs(covariance) / factors).max(initial=0.0))
+    covariance = problem.covariance[entries]
+    first = float(np.abs(covariance).max(initial=0.0))
     if first <= 0.0:
         raise StatisticsError(
             "No feature that may enter is related to the target.", "Allow others, or more rows."
@@ -112,7 +102,7 @@ def lasso_path(
     # The first lambda is where the first feature is about to enter: its solution is 0 exactly.
     beta, done = np.zeros(entries.size), 1
     for step in range(1, steps):
-        beta = minimise_l1(correlation, covariance, lambdas[step] * factors, beta)
+        beta = minimise_l1(correlation, covariance, np.full(entries.size, lambdas[step]), beta)
         solutions[step, entries] = beta
         done = step + 1
         if np.count_nonzero(beta) > largest:

@@ -114,8 +114,8 @@ class LogisticBatch(Sums):
         """
         lengths = [size + 1 for size in sizes]
         triangles = [k * (k + 1) // 2 for k in lengths]
-        found = (self.losses.shape, self.weights.shape, self.gradients.shape, self.hessians.shape)
-        if found != ((len(sizes),), (len(sizes),), (sum(lengths),), (sum(triangles),)):
+        found = {name: array.shape for name, array in self.arrays().items()}
+        if found != batch_shapes(sizes):
             raise StatisticsError(
                 f"The sums of {len(sizes)} problems have the shapes {found}.",
                 "Both sides must hold the same problems.",
@@ -131,6 +131,17 @@ class LogisticBatch(Sums):
             )
             for i, k in enumerate(lengths)
         ]
+
+
+def batch_shapes(sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays of a `LogisticBatch` over problems of these numbers of features."""
+    lengths = [size + 1 for size in sizes]
+    return {
+        "losses": (len(sizes),),
+        "weights": (len(sizes),),
+        "gradients": (sum(lengths),),
+        "hessians": (sum(k * (k + 1) // 2 for k in lengths),),
+    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,11 +55,23 @@ class Moments(Sums):
     ywy: Floats
 
     def __post_init__(self) -> None:
-        q = self.wx.size
-        expected = ((), (), (q,), (q * (q + 1) // 2,), (), (q,), ())
-        shapes = tuple(array.shape for array in self.arrays().values())
-        if shapes != expected:
+        shapes = {name: array.shape for name, array in self.arrays().items()}
+        if shapes != moment_shapes(self.wx.size):
             raise StatisticsError(f"Moments have the shapes {shapes}.", "Make them with moments.")
+
+
+def moment_shapes(features: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays of `Moments` over so many features."""
+    packed = features * (features + 1) // 2
+    return {
+        "count": (),
+        "weight": (),
+        "wx": (features,),
+        "xwx": (packed,),
+        "wy": (),
+        "xwy": (features,),
+        "ywy": (),
+    }
 
 
 def moments(

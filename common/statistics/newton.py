@@ -9,7 +9,6 @@ coefficients (Armijo's rule), the step is halved, which costs one more round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,33 +87,6 @@ class LogisticState:
     def finished(self) -> bool:
         """Whether no further sums are needed."""
         return self.converged or self.stopped
-
-    def arrays(self) -> dict[str, Array]:
-        """Return the state as arrays, for a checkpoint."""
-        rest = (self.step, self.objective, self.slope, self.residual, self.rounds)
-        flags = (self.converged, self.stopped)
-        return {
-            "vectors": np.stack([self.coef, self.base, self.direction]),
-            "scalars": np.array([*rest, *flags], dtype=np.float64),
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array]) -> LogisticState:
-        """Rebuild the state from `arrays()`."""
-        coef, base, direction = np.asarray(arrays["vectors"], dtype=np.float64)
-        step, objective, slope, residual, rounds, converged, stopped = arrays["scalars"]
-        return cls(
-            coef=coef,
-            base=base,
-            direction=direction,
-            step=float(step),
-            objective=float(objective),
-            slope=float(slope),
-            residual=float(residual),
-            rounds=int(rounds),
-            converged=bool(converged),
-            stopped=bool(stopped),
-        )
 
 
 def first_state(problem: LogisticProblem, start: Array | None = None) -> LogisticState:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from common.statistics.checks import Array, Ints, StatisticsError, as_floats
-from common.statistics.moments import Standardized
 
 DECIMALS = 10
 
@@ -43,8 +42,3 @@ def prune(correlation: Array, with_target: Array, limit: float) -> Ints:
         kept.append(int(feature))
         candidate &= np.round(np.abs(matrix[feature]), DECIMALS) <= limit
     return np.array(sorted(kept), dtype=np.int64)
-
-
-def prune_standardized(problem: Standardized, limit: float) -> Ints:
-    """Return the indices kept of a standardised problem, as `prune`."""
-    return prune(problem.correlation, problem.target_correlation, limit)

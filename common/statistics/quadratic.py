@@ -27,7 +27,7 @@ def minimise_l1(hessian: Floats, linear: Floats, penalty: Floats, start: Floats)
     Args:
         hessian: (q, q) symmetric, positive semi-definite.
         linear: (q,) the vector c.
-        penalty: (q,) zero or more; 0 leaves a coefficient free, infinity keeps it at 0.
+        penalty: (q,) zero or more; 0 leaves a coefficient free.
         start: (q,) where to begin, such as the solution of a neighbouring problem.
 
     Raises:
@@ -35,7 +35,7 @@ def minimise_l1(hessian: Floats, linear: Floats, penalty: Floats, start: Floats)
             semi-definite.
     """
     free = penalty == 0.0
-    z = np.where(np.isinf(penalty), 0.0, start)
+    z = start.copy()
     sign = np.where(free, 0.0, np.sign(z))
     active = [int(j) for j in np.flatnonzero(free | (z != 0.0))]
     # The scale of rounding in the gradient: what the penalties are set against.

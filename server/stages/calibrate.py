@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.heads import SCORED, heads_to_arrays, under
-from common.messages import Arrays, CalibrateAnswer, CalibrateQuestion
+from common.messages import Arrays, CalibrateAnswer, CalibrateQuestion, EnrolAnswer
 from common.release import FoldModel
 from common.statistics.operating_point import threshold_for_sensitivity
+from common.statistics.scores import BINS
 from common.study import Study
 from server.federation import Federation
+from server.firewall import (
+    MOST_VARIANCE,
+    ROUNDING,
+    require,
+    require_arrays,
+    require_histograms,
+)
 from server.stages.enrol import Roster
 
 
@@ -25,16 +34,39 @@ class Calibrated:
     within: NDArray[np.float64]
 
 
-def run(federation: Federation, roster: Roster, study: Study, folds: list[FoldModel]) -> Calibrated:
-    """Freeze the thresholds."""
+def run(
+    federation: Federation,
+    roster: Roster,
+    sites: Sequence[str],
+    study: Study,
+    folds: list[FoldModel],
+) -> Calibrated:
+    """Freeze the thresholds, from the validation patients of the sites that fitted the heads."""
     heads: Arrays = {}
     for number, fold in enumerate(folds):
         heads |= under(heads_to_arrays(fold.heads), str(number))
     answers = federation.ask(
-        CalibrateQuestion(study.fingerprint, heads), roster.train, CalibrateAnswer
+        CalibrateQuestion(study.fingerprint, heads),
+        sites,
+        CalibrateAnswer,
+        check=lambda site, one: _check(roster.answers[site], one),
     )
     histograms = np.sum([one.histograms for one in answers.values()], axis=0)
     target = study.operating_point.sensitivity
     thresholds = [threshold_for_sensitivity(histograms[row], target) for row in range(len(SCORED))]
     within = np.sum([one.within for one in answers.values()], axis=0)
     return Calibrated(thresholds, histograms, within)
+
+
+def _check(own: EnrolAnswer, answer: CalibrateAnswer) -> None:
+    """Require counts of the site's patients, and an AUC that is one."""
+    require_histograms(answer.histograms, (len(SCORED), 2, BINS), own)
+    require_arrays("its within-site sums", {"within": answer.within}, {"within": (len(SCORED), 3)})
+    weighted, variance, counts = answer.within.T
+    patients = own.positive + own.negative
+    fits = (counts >= 0.0) & (counts <= patients)
+    require(fits.all(), "it counts more patients than it has")
+    fits = (variance >= 0.0) & (variance <= MOST_VARIANCE * counts**2 * (1.0 + ROUNDING))
+    require(fits.all(), "a variance in its within-site sums is not that of an AUC")
+    fits = (weighted >= 0.0) & (weighted <= counts * (1.0 + ROUNDING))
+    require(fits.all(), "an AUC of its is outside 0 to 1")

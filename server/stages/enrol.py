@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.errors import StudyMismatch
 from common.messages import EnrolAnswer, EnrolQuestion
 from common.study import Study
 from server.federation import Federation
+from server.firewall import require, require_count
+from server.run import RunFolder
+
+MOST = 10**9
 
 
 @dataclass(frozen=True)
 class Roster:
-    """The sites of a run as they enrolled, in the order of the study."""
+    """The sites of a run as they enrolled, in the order of the study.
+
+    `train` and `external` are those to ask: not one that was found unfit when the run went on.
+    """
 
     answers: dict[str, EnrolAnswer]
     train: tuple[str, ...]
@@ -27,44 +35,96 @@ class Roster:
         return found
 
 
-def run(federation: Federation, study: Study) -> Roster:
-    """Enrol every site of the roster.
+def run(federation: Federation, run_folder: RunFolder) -> Roster:
+    """Enrol the sites of the roster.
+
+    A run that is gone on with asks anew who is there, since software may have changed meanwhile,
+    but keeps to the cohort that it began with. A site that is not back yet is asked later; one
+    that is not what it was is left out.
 
     Raises
     ------
-    StudyMismatch
-        A site holds another study, or runs another recipe or other versions; each difference is
-        named with its site.
     RunError
-        A site does not come or refuses.
+        The quorum does not hold: sites did not come, refuse, or run something else; each
+        difference is named with its site.
     """
-    answers = federation.meet(EnrolQuestion(study.fingerprint))
-    differences = compare(study, answers)
-    if differences:
-        raise StudyMismatch(
-            "\n".join(differences), "Install the same release of MyoFed at all sites."
-        )
-    return Roster(answers, study.training_sites, study.external_sites)
+    study = run_folder.study
+    begun = {name: EnrolAnswer(**held) for name, held in run_folder.cohort().items()}
+    question = EnrolQuestion(study.fingerprint)
+    federation.forget(question)
+    answers = federation.ask(
+        question,
+        [site.name for site in study.sites if not begun or site.name in begun],
+        EnrolAnswer,
+        check=lambda site, answer: _check(study, site, answer),
+        judge=lambda found: _unfit(begun, found),
+    )
+    cohort = begun or dict(answers)
+    run_folder.keep_cohort({name: vars(answer) for name, answer in cohort.items()})
+    asked = {name for name in cohort if name in answers or name in federation.late}
+    return Roster(
+        cohort,
+        tuple(name for name in study.training_sites if name in asked),
+        tuple(name for name in study.external_sites if name in asked),
+    )
 
 
-def compare(study: Study, answers: dict[str, EnrolAnswer]) -> list[str]:
-    """Say where a site differs from the study, or from the first site of the roster."""
-    first_name, first = next(iter(answers.items()))
-    expected = json.loads(first.versions)
-    found: list[str] = []
+def _unfit(begun: Mapping[str, EnrolAnswer], now: Mapping[str, EnrolAnswer]) -> dict[str, str]:
+    return compare(now, begun or now) | changed(begun, now)
+
+
+def compare(
+    answers: Mapping[str, EnrolAnswer], others: Mapping[str, EnrolAnswer]
+) -> dict[str, str]:
+    """Say where a site runs something else than most of the others do, by site."""
+    recipe, self_test, versions = (
+        Counter(getattr(answer, name) for answer in others.values()).most_common(1)[0][0]
+        for name in ("recipe", "self_test", "versions")
+    )
+    expected: dict[str, str] = json.loads(versions)
+    found: dict[str, str] = {}
     for name, answer in answers.items():
-        if answer.fingerprint != study.fingerprint:
-            found.append(f"{name} approved the study {answer.fingerprint[:12]}, this run is of "
-                         f"{study.fingerprint[:12]}.")  # fmt: skip
-        if answer.recipe != first.recipe:
-            found.append(f"{name} has another recipe than {first_name}.")
-        if answer.self_test != first.self_test:
-            found.append(f"The radiomics self-test of {name} gives other values than that of "
-                         f"{first_name}.")  # fmt: skip
         own = json.loads(answer.versions)
-        found += [
-            f"{name} runs {package} {own.get(package, 'absent')}, {first_name} {version}."
+        other = [
+            f"it runs {package} {own.get(package, 'absent')}, the others {version}"
             for package, version in expected.items()
             if own.get(package, "absent") != version
         ]
+        if answer.recipe != recipe:
+            other.append("its recipe is not that of the others")
+        if answer.self_test != self_test:
+            other.append("its radiomics self-test gives other values than at the others")
+        if other:
+            found[name] = "; ".join(other)
     return found
+
+
+def changed(begun: Mapping[str, EnrolAnswer], now: Mapping[str, EnrolAnswer]) -> dict[str, str]:
+    """Say which sites have other patients than when the run began."""
+    counts = ("positive", "negative", "slices")
+    return {
+        name: "its cohort has changed since the run began"
+        for name, answer in now.items()
+        if name in begun
+        and any(getattr(answer, key) != getattr(begun[name], key) for key in counts)
+    }
+
+
+def _check(study: Study, site: str, answer: EnrolAnswer) -> None:
+    require(answer.site == site, f"the node with the key of {site} says that it is another site")
+    require(answer.fingerprint == study.fingerprint, "it approved another study")
+    least = study.cohort.minimum_patients_per_class
+    require_count("its number of positive patients", answer.positive, least, MOST)
+    require_count("its number of negative patients", answer.negative, least, MOST)
+    require_count("its number of slices", answer.slices, 1, MOST)
+    held = _texts(answer.versions)
+    require(held is not None, "its package versions cannot be read")
+
+
+def _texts(versions: str) -> dict[str, str] | None:
+    try:
+        held = json.loads(versions)
+    except (ValueError, RecursionError):
+        return None
+    good = isinstance(held, dict) and all(isinstance(value, str) for value in held.values())
+    return held if good else None

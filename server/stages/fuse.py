@@ -8,39 +8,55 @@ it out.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.heads import VARIANTS, Head, Heads, below, heads_to_arrays, stack, under
-from common.messages import Arrays, FuseAnswer, FuseQuestion
+from common.messages import Arrays, EnrolAnswer, FuseAnswer, FuseQuestion
 from common.release import FoldModel, folds_to_arrays
 from common.statistics.discriminant import Discriminant, discriminant
-from common.statistics.logistic import LogisticBatch
-from common.statistics.moments import Moments, Standardized, standardize
-from common.statistics.newton import LogisticProblem, LogisticState, first_state, next_state
-from common.statistics.sums import total
+from common.statistics.moments import Moments, Standardized, moment_shapes, standardize
+from common.statistics.newton import LogisticState
+from common.statistics.scores import BINS
+from common.statistics.sums import total, unpack_symmetric
 from common.study import Study
-from server.candidates import Candidate, Choice, candidates, choose, pack
+from server.candidates import Candidate, Choice, candidates, choose
 from server.federation import Federation
+from server.firewall import (
+    ROUNDING,
+    require,
+    require_arrays,
+    require_count,
+    require_histograms,
+    require_products,
+)
+from server.newton_rounds import newton_rounds
+from server.run import RunFolder
 from server.stages.enrol import Roster
 from server.stages.harmonize import Harmonized
+from server.stages.train import network_weights, record
 
-MOST_ROUNDS = 40
+DEEP_FEATURES = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Fused:
     """The folds with their heads; what was chosen for each (model, variant) with a LASSO.
 
-    `stacks` are the fused heads' weights for the logits of radiomics and deep, by variant.
+    `stacks` are the fused heads' weights for the logits of radiomics and deep, by variant;
+    `sites` are those that took part.
     """
 
     folds: list[FoldModel]
     choices: dict[tuple[str, str], Choice]
     stacks: dict[str, Discriminant]
     rounds: int
+    sites: tuple[str, ...]
 
 
 def run(
@@ -50,41 +66,55 @@ def run(
     harmonized: Harmonized,
     weights: list[NDArray[np.float32]],
 ) -> Fused:
-    """Fit the three heads of every fold, harmonised and not."""
+    """Fit the three heads of every fold, harmonised and not.
+
+    The sites that answer the first question are asked all the others: it leaves the features at
+    the site.
+    """
     folds = [
         FoldModel(reference, means, network)
         for reference, means, network in zip(
             harmonized.references, harmonized.means, weights, strict=True
         )
     ]
-    model = folds_to_arrays(folds) | {"class_weights": harmonized.class_weights}
-    answers = federation.ask(
-        FuseQuestion(study.fingerprint, "moments", model=model), roster.train, FuseAnswer
-    )
+    model = folds_to_arrays(folds) | {
+        "class_weights": harmonized.class_weights,
+        "network_weights": network_weights(study, harmonized.class_weights),
+    }
     radiomic = folds[0].reference.alpha.size
+    answers = federation.ask(
+        FuseQuestion(study.fingerprint, "moments", model=model),
+        roster.train,
+        FuseAnswer,
+        check=_moments_check(roster, harmonized.class_weights, radiomic + DEEP_FEATURES),
+    )
+    # A site that was found unfit when the run went on is not asked again.
+    sites = tuple(site for site in answers if site in roster.train)
+    _record_networks(federation.run, answers)
     pooled: dict[str, Standardized] = {}
     found: list[Candidate] = []
     for fold in range(study.folds):
         for number, variant in enumerate(VARIANTS):
             group = f"{fold}.{number}"
-            parts = [Moments.from_arrays(below(one.sums, group)) for one in answers.values()]
-            pooled[group] = standardize(total(parts))
+            parts = (Moments.from_arrays(below(one.sums, group)) for one in answers.values())
+            pooled[group] = standardize(reduce(add, parts))
             found += candidates(fold, variant, pooled[group], radiomic, study.fusion)
-    states, losses, rounds = _newton(
-        federation, roster, study, found, pooled, harmonized.class_weights
+    states, losses, rounds = newton_rounds(
+        federation, sites, roster, found, pooled, harmonized.class_weights
     )
     choices = _choices(found, losses)
     heads = [_heads(fold, found, states, choices, pooled) for fold in range(study.folds)]
-    stacks = _stacks(federation, roster, study, heads, harmonized.class_weights)
+    stacks = _stacks(federation, sites, roster, study, heads, harmonized.class_weights)
     complete = [
         FoldModel(fold.reference, fold.means, fold.weights, own | _fused(own, stacks))
         for fold, own in zip(folds, heads, strict=True)
     ]
-    return Fused(complete, choices, stacks, rounds)
+    return Fused(complete, choices, stacks, rounds, sites)
 
 
 def _stacks(
     federation: Federation,
+    sites: Sequence[str],
     roster: Roster,
     study: Study,
     heads: list[Heads],
@@ -95,7 +125,12 @@ def _stacks(
     for fold, own in enumerate(heads):
         model |= under(heads_to_arrays(own), str(fold))
     question = FuseQuestion(study.fingerprint, "stack", model=model)
-    answers = federation.ask(question, roster.train, FuseAnswer)
+    answers = federation.ask(
+        question,
+        sites,
+        FuseAnswer,
+        check=lambda site, one: _check_stack(roster.answers[site], class_weights, one),
+    )
     return {
         variant: discriminant(
             total([Moments.from_arrays(below(one.sums, variant)) for one in answers.values()])
@@ -104,65 +139,83 @@ def _stacks(
     }
 
 
+def _record_networks(run_folder: RunFolder, answers: Mapping[str, FuseAnswer]) -> None:
+    """Write down how the finished networks, means of their last rounds, do."""
+    for fold in range(run_folder.study.folds):
+        validation, histogram = np.zeros(2), np.zeros((2, BINS), np.int64)
+        for answer in answers.values():
+            validation += np.asarray(answer.sums[f"{fold}.validation"], np.float64)
+            histogram += np.asarray(answer.sums[f"{fold}.histogram"], np.int64)
+        rounds = run_folder.study.training.rounds
+        record(run_folder, fold, rounds, validation, histogram, averaged=True)
+
+
+def _moments_check(
+    roster: Roster, class_weights: NDArray[np.float64], features: int
+) -> Callable[[str, FuseAnswer], None]:
+    """Say what every site's moments must be like."""
+    folds = len(class_weights)
+    shapes = {
+        f"{fold}.{number}.{name}": shape
+        for fold in range(folds)
+        for number in range(len(VARIANTS))
+        for name, shape in moment_shapes(features).items()
+    }
+    for fold in range(folds):
+        shapes |= {f"{fold}.validation": (2,), f"{fold}.histogram": (2, BINS)}
+
+    def check(site: str, answer: FuseAnswer) -> None:
+        own = roster.answers[site]
+        require_arrays("its moments", answer.sums, shapes)
+        for fold, weights in enumerate(class_weights):
+            histogram = answer.sums[f"{fold}.histogram"]
+            require_histograms(histogram, (2, BINS), own)
+            validation = np.asarray(answer.sums[f"{fold}.validation"], np.float64)
+            require((validation >= 0.0).all(), "its validation loss is negative")
+            for number in range(len(VARIANTS)):
+                block = below(answer.sums, f"{fold}.{number}")
+                require_count("its number of slices", float(block["count"]), 1, own.slices)
+                _require_moments(block, weights)
+
+    return check
+
+
+def _check_stack(own: EnrolAnswer, class_weights: NDArray[np.float64], answer: FuseAnswer) -> None:
+    shapes = {
+        f"{variant}.{name}": shape
+        for variant in VARIANTS
+        for name, shape in moment_shapes(2).items()
+    }
+    require_arrays("its moments", answer.sums, shapes)
+    for variant in VARIANTS:
+        block = below(answer.sums, variant)
+        require_count("its number of slices", float(block["count"]), 0, own.slices)
+        _require_moments(block, class_weights)
+
+
+def _require_moments(block: Arrays, class_weights: NDArray[np.float64]) -> None:
+    """Require moments that rows can have whose target is 0 or 1, each with a weight of a class."""
+    sums = Moments.from_arrays(block)
+    count, weight, positive = float(sums.count), float(sums.weight), float(sums.wy)
+    lightest, heaviest = class_weights.min() * count, class_weights.max() * count
+    fits = (1.0 - ROUNDING) * lightest <= weight <= (1.0 + ROUNDING) * heaviest
+    require(fits, "its slices do not weigh what slices of their classes do")
+    labelled = -ROUNDING * weight <= positive <= (1.0 + ROUNDING) * weight
+    labelled = labelled and abs(float(sums.ywy) - positive) <= ROUNDING * weight
+    require(labelled, "the labels in its moments are not 0 and 1")
+    products = unpack_symmetric(sums.xwx, sums.wx.size)
+    squares = np.diag(products)
+    require_products("its moments", products, squares[:, None], squares)
+    require_products("its moments", sums.wx, squares, sums.weight)
+    require_products("its moments", sums.xwy, squares, sums.ywy)
+
+
 def _fused(heads: Heads, stacks: dict[str, Discriminant]) -> Heads:
     deep = heads[("deep", "harmonized")]
     return {
         ("fused", variant): stack(heads[("radiomics", variant)], deep, own.intercept, own.weights)
         for variant, own in stacks.items()
     }
-
-
-def _newton(
-    federation: Federation,
-    roster: Roster,
-    study: Study,
-    found: list[Candidate],
-    pooled: dict[str, Standardized],
-    class_weights: NDArray[np.float64],
-) -> tuple[list[LogisticState], NDArray[np.float64], int]:
-    """Take all problems through Newton rounds together; give states and validation losses.
-
-    A round asks at every state's coefficients, the finished ones' too, so that the last round also
-    brings the validation loss of each final head.
-    """
-    problems = [
-        LogisticProblem.lasso(one.features.size, one.choice.inverse_penalty) for one in found
-    ]
-    states = [first_state(problem) for problem in problems]
-    scales = _scales(pooled)
-    losses = np.zeros((len(found), 2))
-    rounds, last = 0, False
-    while not last and rounds < MOST_ROUNDS:
-        rounds += 1
-        last = all(state.finished for state in states)
-        packed = pack(found, [state.coef for state in states])
-        question = FuseQuestion(
-            study.fingerprint,
-            "heads",
-            problems=packed | scales | {"class_weights": class_weights},
-        )
-        answers = list(federation.ask(question, roster.train, FuseAnswer).values())
-        for group in pooled:
-            places = [k for k, one in enumerate(found) if one.group == group]
-            sums, losses[places] = _added([below(one.sums, group) for one in answers])
-            for k, own in zip(
-                places, sums.split([found[k].features.size for k in places]), strict=True
-            ):
-                states[k] = next_state(problems[k], states[k], own)
-    return states, losses, rounds
-
-
-def _added(blocks: list[Arrays]) -> tuple[LogisticBatch, NDArray[np.float64]]:
-    losses = np.sum([np.asarray(block.pop("validation"), np.float64) for block in blocks], axis=0)
-    return total([LogisticBatch.from_arrays(block) for block in blocks]), losses
-
-
-def _scales(pooled: dict[str, Standardized]) -> Arrays:
-    scales: Arrays = {}
-    for group, one in pooled.items():
-        scales[f"{group}.mean"] = one.mean
-        scales[f"{group}.sd"] = np.where(one.constant, 1.0, one.sd)
-    return scales
 
 
 def _choices(found: list[Candidate], losses: NDArray[np.float64]) -> dict[tuple[str, str], Choice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -20,12 +21,16 @@ from harmonization import (
     CovariateSpec,
     CovariateSums,
     Reference,
+    combat_shapes,
     solve_means,
     solve_reference,
 )
 from harmonization.errors import HarmonizationError as SolverError
 from server.federation import Federation
+from server.firewall import require, require_arrays, require_count, require_products
 from server.stages.enrol import Roster
+
+_MEANS = ("total", "count")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +46,8 @@ class Harmonized:
     filled: dict[str, int]
 
 
-def run(federation: Federation, roster: Roster, study: Study) -> Harmonized:
-    """Solve the reference of every fold from the training sites' sums.
+def run(federation: Federation, roster: Roster, study: Study, features: int) -> Harmonized:
+    """Solve the reference of every fold from the training sites' sums over so many features.
 
     Raises
     ------
@@ -55,7 +60,9 @@ def run(federation: Federation, roster: Roster, study: Study) -> Harmonized:
         question = HarmonizeQuestion(
             study.fingerprint, "features", {str(fold): mean for fold, mean in enumerate(means)}
         )
-        answers = federation.ask(question, roster.train, HarmonizeAnswer)
+        answers = federation.ask(
+            question, roster.train, HarmonizeAnswer, check=_sums_check(roster, study, features)
+        )
         references, weights = [], []
         filled = np.zeros(len(study.harmonization.covariates), np.int64)
         for fold in range(study.folds):
@@ -78,6 +85,45 @@ def run(federation: Federation, roster: Roster, study: Study) -> Harmonized:
     return Harmonized(references, means, np.array(weights), counts)
 
 
+def _sums_check(
+    roster: Roster, study: Study, features: int
+) -> Callable[[str, HarmonizeAnswer], None]:
+    """Say what every site's sums must be like."""
+    width = len(covariate_spec(study).columns)
+    own = combat_shapes(features, width)
+    if study.harmonization.reference:
+        own |= {f"reference.{name}": shape for name, shape in own.items()}
+    own |= {"classes": (2,), "filled": (len(study.harmonization.covariates),)}
+    shapes = {f"{fold}.{key}": shape for fold in range(study.folds) for key, shape in own.items()}
+
+    def check(site: str, answer: HarmonizeAnswer) -> None:
+        require_arrays("its sums", answer.sums, shapes)
+        slices = roster.answers[site].slices
+        for fold in range(study.folds):
+            block = below(answer.sums, str(fold))
+            count = float(block["count"])
+            require_count("its number of slices", count, 1, slices)
+            classes = np.asarray(block["classes"], np.float64)
+            fits = (classes >= 0).all() and classes.sum() == count
+            require(fits, "its classes do not add up to its slices")
+            filled = np.asarray(block["filled"], np.float64)
+            require(((filled >= 0) & (filled <= count)).all(), "it filled more values than it has")
+            _require_products(block)
+            if study.harmonization.reference:
+                reference = below(block, "reference")
+                most = int(count)
+                require_count("its reference's slices", float(reference["count"]), 0, most)
+                _require_products(reference)
+
+    return check
+
+
+def _require_products(block: Arrays) -> None:
+    squares, design = block["s_xx_diag"], block["s_zz"].diagonal()
+    require_products("its sums", block["s_zx"], design[:, None], squares)
+    require_products("its sums", block["s_zz"], design[:, None], design)
+
+
 def _means(
     federation: Federation, roster: Roster, study: Study, spec: CovariateSpec
 ) -> list[NDArray[np.float64]]:
@@ -85,7 +131,9 @@ def _means(
     if study.harmonization.missing == "refuse" or not spec.names:
         return [np.zeros(0) for _ in range(study.folds)]
     question = HarmonizeQuestion(study.fingerprint, "covariates")
-    answers = federation.ask(question, roster.train, HarmonizeAnswer)
+    answers = federation.ask(
+        question, roster.train, HarmonizeAnswer, check=_means_check(roster, study, spec)
+    )
     return [
         solve_means(
             reduce(
@@ -96,6 +144,22 @@ def _means(
         )
         for fold in range(study.folds)
     ]
+
+
+def _means_check(
+    roster: Roster, study: Study, spec: CovariateSpec
+) -> Callable[[str, HarmonizeAnswer], None]:
+    """Say what every site's sums of covariates must be like."""
+    width = len(spec.columns)
+    shapes = {f"{fold}.{key}": (width,) for fold in range(study.folds) for key in _MEANS}
+
+    def check(site: str, answer: HarmonizeAnswer) -> None:
+        require_arrays("its sums of covariates", answer.sums, shapes)
+        for fold in range(study.folds):
+            for count in np.asarray(answer.sums[f"{fold}.count"], np.float64):
+                require_count("its number of values", float(count), 0, roster.answers[site].slices)
+
+    return check
 
 
 def _block(answer: HarmonizeAnswer, fold: int) -> Arrays:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import MyoFedError, RunError
+from common.errors import MyoFedError
 from common.messages import Arrays, TrainAnswer, TrainQuestion
 from common.statistics.auc import auc_from_histogram
+from common.statistics.scores import BINS
 from common.study import Study
 from server.federation import Federation
+from server.firewall import (
+    require,
+    require_arrays,
+    require_count,
+    require_histograms,
+    unlike_the_others,
+)
 from server.run import RunFolder
 from server.stages.enrol import Roster
 from server.stages.harmonize import Harmonized
@@ -31,7 +40,6 @@ class FoldTraining:
     weights: Weights
     average: Weights
     averaged: int = 0
-    finished: bool = False
 
     def step(self, weights: Weights, counts: bool) -> None:
         """Take in the weights of the next round."""
@@ -44,16 +52,16 @@ class FoldTraining:
 
     def arrays(self) -> Arrays:
         """Return the state as arrays, for a checkpoint."""
-        scalars = np.array([self.round, self.averaged, int(self.finished)], np.int64)
+        scalars = np.array([self.round, self.averaged], np.int64)
         return {"weights": self.weights, "average": self.average, "scalars": scalars}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> FoldTraining:
         """Read back what `arrays` returned."""
-        number, averaged, finished = (int(value) for value in np.asarray(arrays["scalars"], int))
+        number, averaged = (int(value) for value in np.asarray(arrays["scalars"], int))
         weights = np.asarray(arrays["weights"], np.float32)
         average = np.asarray(arrays["average"], np.float32)
-        return cls(number, weights, average, averaged, bool(finished))
+        return cls(number, weights, average, averaged)
 
 
 def run(
@@ -64,10 +72,11 @@ def run(
     Raises
     ------
     RunError
-        A site fails, or answers weights that are not finite or of another length.
+        The quorum does not hold: too few sites answer, or answer what can be averaged.
     """
+    weights = network_weights(run_folder.study, harmonized.class_weights)
     return [
-        _train_fold(federation, run_folder, roster, harmonized.class_weights[fold], fold)
+        _train_fold(federation, run_folder, roster, weights[fold], fold)
         for fold in range(run_folder.study.folds)
     ]
 
@@ -80,31 +89,66 @@ def _train_fold(
     fold: int,
 ) -> Weights:
     study = run_folder.study
-    aggregator = Aggregator(study.training, len(roster.train))
+    aggregator = Aggregator(study.training)
     state = _begin(run_folder, aggregator, fold)
     rounds = study.training.rounds
-    while not state.finished:
-        last = state.round == rounds
+    while state.round < rounds:
         question = TrainQuestion(
             study.fingerprint,
             fold=fold,
             round=state.round + 1,
-            epochs=0 if last else study.training.local_epochs,
+            epochs=study.training.local_epochs,
             proximal_mu=_mu(study),
-            class_weights=_balance(study, class_weights),
-            weights=state.average if last else state.weights,
+            class_weights=class_weights,
+            weights=state.weights,
         )
-        answers = list(federation.ask(question, roster.train, TrainAnswer).values())
-        _measure(run_folder, state, answers, fold)
-        if last:
-            state.finished = True
-        else:
-            _refuse_unsound(dict(zip(roster.train, answers, strict=True)), state.weights)
-            merged = aggregator.aggregate(state.round + 1, state.weights, answers)
-            state.step(merged, state.round >= rounds - study.training.averaged_rounds)
+        answers = federation.ask(
+            question,
+            roster.train,
+            TrainAnswer,
+            check=_check_against(question, roster),
+            judge=_judge_against(question, study.firewall.norm_limit),
+        )
+        _measure(run_folder, state.round, answers, fold)
+        merged = aggregator.aggregate(state.round + 1, state.weights, answers)
+        state.step(merged, state.round >= rounds - study.training.averaged_rounds)
         moments = {f"strategy/{key}": value for key, value in aggregator.arrays().items()}
         run_folder.keep(f"train-{fold}", state.arrays() | moments)
+        federation.forget(question)
     return state.average
+
+
+def _check_against(question: TrainQuestion, roster: Roster) -> Callable[[str, TrainAnswer], None]:
+    """Say what every answer to this question must be like."""
+
+    def check(site: str, answer: TrainAnswer) -> None:
+        own = roster.answers[site]
+        patients = own.positive + own.negative
+        require_arrays("its answer", {"weights": answer.weights},
+                       {"weights": question.weights.shape})  # fmt: skip
+        require_arrays("its answer", {"validation": answer.validation}, {"validation": (2,)})
+        require_count("its number of slices", answer.slices, 1, own.slices)
+        require_count("its number of patients", answer.patients, 1, patients)
+        require(np.isfinite(answer.loss) and answer.loss >= 0.0, "its loss is not a loss")
+        require((answer.validation >= 0.0).all(), "its validation loss is negative")
+        require_histograms(answer.histogram, (2, BINS), own)
+
+    return check
+
+
+def _judge_against(
+    question: TrainQuestion, limit: float
+) -> Callable[[Mapping[str, TrainAnswer]], dict[str, str]]:
+    """Compare the sizes of the sites' updates."""
+
+    def judge(answers: Mapping[str, TrainAnswer]) -> dict[str, str]:
+        norms = {
+            site: float(np.linalg.norm(answer.weights.astype(np.float64) - question.weights))
+            for site, answer in answers.items()
+        }
+        return unlike_the_others(norms, limit)
+
+    return judge
 
 
 def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTraining:
@@ -129,21 +173,40 @@ def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTrai
 
 
 def _measure(
-    run_folder: RunFolder, state: FoldTraining, answers: list[TrainAnswer], fold: int
+    run_folder: RunFolder, number: int, answers: Mapping[str, TrainAnswer], fold: int
 ) -> None:
-    """Judge the weights that the sites received, on all validation patients."""
-    loss, weight = np.sum([answer.validation for answer in answers], axis=0)
-    mean = float(loss / weight) if weight else np.inf
-    slices = sum(answer.slices for answer in answers)
+    """Judge the received weights, of `number` rounds, on all validation patients."""
+    validation, histogram = np.zeros(2), np.zeros((2, BINS), np.int64)
+    slices, training = 0, 0.0
+    for answer in answers.values():
+        validation += answer.validation
+        histogram += answer.histogram
+        slices += answer.slices
+        training += answer.loss * answer.slices
+    record(
+        run_folder, fold, number, validation, histogram,
+        training_loss=round(training / max(slices, 1), 6),
+    )  # fmt: skip
+
+
+def record(
+    run_folder: RunFolder,
+    fold: int,
+    number: int,
+    validation: NDArray[np.float64],
+    histogram: NDArray[np.int64],
+    **more: object,
+) -> None:
+    """Write down how a fold's network does on all validation patients after `number` rounds."""
+    loss, weight = validation
     run_folder.event(
         event="measured",
         stage="train",
         fold=fold,
-        round=state.round,
-        averaged=state.round == run_folder.study.training.rounds,
-        validation_loss=round(mean, 6),
-        validation_auc=_auc(np.sum([answer.histogram for answer in answers], axis=0)),
-        training_loss=round(sum(a.loss * a.slices for a in answers) / max(slices, 1), 6),
+        round=number,
+        validation_loss=round(float(loss / weight), 6) if weight else None,
+        validation_auc=_auc(histogram),
+        **more,
     )
 
 
@@ -154,20 +217,11 @@ def _auc(histogram: NDArray[np.int64]) -> float | None:
         return None
 
 
-def _refuse_unsound(answers: dict[str, TrainAnswer], weights: Weights) -> None:
-    for site, answer in answers.items():
-        if answer.weights.shape != weights.shape or not np.isfinite(answer.weights).all():
-            raise RunError(
-                f"The weights that {site} answered are not finite, or not of the network's length.",
-                "Its log says more; a learning rate that is too high is a common reason.",
-            )
-        if answer.slices <= 0:
-            raise RunError(f"{site} says that it trained on {answer.slices} slices.")
-
-
 def _mu(study: Study) -> float:
     return study.training.proximal_mu if study.training.strategy == "fedprox" else 0.0
 
 
-def _balance(study: Study, class_weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return class_weights if study.training.class_weight == "balanced" else np.ones(2)
+def network_weights(study: Study, class_weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Class weights (F, 2) of the network's loss: those of the heads, or ones."""
+    balanced = study.training.class_weight == "balanced"
+    return class_weights if balanced else np.ones_like(class_weights)

@@ -13,9 +13,11 @@ from client.cohort.rows import SiteRows
 from client.cohort.site_folder import SiteFolder, SiteInfo
 from client.context import SiteContext
 from client.worker.worker import Worker
-from common.messages import ANSWERS, Question, Refusal
+from common.messages import ANSWERS, EnrolAnswer, Question, Refusal
 from common.records import from_answer, to_record
 from common.study import Study
+from server.federation import Check
+from server.run import RunFolder
 from server.stages.enrol import Roster
 
 SIDE = 128
@@ -100,26 +102,52 @@ def hold(rows: SiteRows, study: Study, folder: Path) -> SiteContext:
 
 
 class Direct:
-    """A federation without a network: questions and answers go through their records only."""
+    """A federation without a network: answers go through their records and the server's checks."""
 
-    def __init__(self, contexts: Mapping[str, SiteContext]) -> None:
+    def __init__(self, contexts: Mapping[str, SiteContext], run: RunFolder) -> None:
         self.workers = {name: Worker(context) for name, context in contexts.items()}
+        self.run = run
         self.questions: list[Question] = []
 
     def ask(
-        self, question: Question, sites: Sequence[str], kind: type[Answer]
+        self,
+        question: Question,
+        sites: Sequence[str],
+        kind: type[Answer],
+        check: Check[Answer] | None = None,
     ) -> dict[str, Answer]:
         assert ANSWERS[question.stage] is kind
+        assert check is not None, question.stage
         self.questions.append(question)
         answers: dict[str, Answer] = {}
         for name in sites:
             answer = from_answer(kind, self.workers[name].ask(question.stage, to_record(question)))
             assert not isinstance(answer, Refusal), f"{name}: {answer}"
+            check(name, answer)
             answers[name] = answer
         return answers
+
+
+def roster_of(sites: Sequence[SiteRows], study: Study) -> Roster:
+    """The sites as they would have enrolled."""
+    enrolled = {
+        rows.site: EnrolAnswer(
+            site=rows.site,
+            fingerprint=study.fingerprint,
+            recipe="",
+            self_test="",
+            versions="{}",
+            positive=int(rows.patient_labels.sum()),
+            negative=int((1 - rows.patient_labels).sum()),
+            slices=int(rows.labels.size),
+        )
+        for rows in sites
+    }
+    return Roster(enrolled, study.training_sites, study.external_sites)
 
 
 def federation_of(sites: Sequence[SiteRows], study: Study, folder: Path) -> tuple[Direct, Roster]:
     """The sites as a federation, and their roster."""
     contexts = {rows.site: hold(rows, study, folder) for rows in sites}
-    return Direct(contexts), Roster({}, study.training_sites, study.external_sites)
+    direct = Direct(contexts, RunFolder.begin(folder / "run", study))
+    return direct, roster_of(sites, study)

@@ -65,7 +65,7 @@ def test_harmonize_is_the_pooled_regression(tmp_path: Path, folds: int) -> None:
     study = make_study(folds=folds, harmonization=COVARIATES)
     sites = three_sites(study, with_images=False)
     federation, roster = federation_of(sites, study, tmp_path)
-    found = harmonize.run(federation, roster, study)  # type: ignore[arg-type]
+    found = harmonize.run(federation, roster, study, 12)  # type: ignore[arg-type]
     for fold in range(folds):
         alpha, beta, sigma = by_regression(sites, fold)
         reference = found.references[fold]
@@ -89,7 +89,7 @@ def test_the_order_of_sites_and_their_number_do_not_matter(tmp_path: Path) -> No
     for number, order in enumerate(((0, 1, 2), (2, 0, 1), (0, 1, 2))):
         own = [sites[k] for k in order]
         federation, roster = federation_of(own, study, tmp_path / str(number))
-        found.append(harmonize.run(federation, roster, study).references[0])  # type: ignore[arg-type]
+        found.append(harmonize.run(federation, roster, study, 12).references[0])  # type: ignore[arg-type]
     # Sites are asked by the roster, so that the sums are added in one order, to the last bit.
     for other in found[1:]:
         for one, two in zip(fields_of(found[0]), fields_of(other), strict=True):
@@ -109,7 +109,7 @@ def test_the_order_of_sites_and_their_number_do_not_matter(tmp_path: Path) -> No
     )
     one_site = make_study(["a"], harmonization=COVARIATES)
     federation, roster = federation_of([together], one_site, tmp_path / "one")
-    single = harmonize.run(federation, roster, one_site).references[0]  # type: ignore[arg-type]
+    single = harmonize.run(federation, roster, one_site, 12).references[0]  # type: ignore[arg-type]
     for one, two in zip(fields_of(found[0]), fields_of(single), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-11, atol=1e-12)
 
@@ -120,7 +120,7 @@ def test_missing_covariates_take_the_pooled_training_mean(tmp_path: Path) -> Non
     for rows in sites:
         rows.covariates["age"][:3] = ["", "", ""]
     federation, roster = federation_of(sites, study, tmp_path)
-    found = harmonize.run(federation, roster, study)  # type: ignore[arg-type]
+    found = harmonize.run(federation, roster, study, 12)  # type: ignore[arg-type]
     known = np.concatenate(
         [
             [
@@ -149,7 +149,7 @@ def fused(
     )
     sites = three_sites(study)
     federation, roster = federation_of(sites, study, tmp_path_factory.mktemp("sites"))
-    harmonized = harmonize.run(federation, roster, study)  # type: ignore[arg-type]
+    harmonized = harmonize.run(federation, roster, study, 12)  # type: ignore[arg-type]
     weights = [initial_weights(study.cnn.width, 0.2, 128, seed) for seed in (1, 2)]
     found = fuse.run(federation, roster, study, harmonized, weights)  # type: ignore[arg-type]
     return study, sites, harmonized, found, federation

@@ -11,7 +11,13 @@ from site_samples import federation_of, hold, make_rows, make_study
 
 from client.cohort.rows import SiteRows
 from client.fold_features import FoldFeatures, fold_features
-from client.scoring import ensemble_scores, fold_scores, patient_scores, slice_scores
+from client.scoring import (
+    ensemble_scores,
+    fold_scores,
+    network_measure,
+    patient_scores,
+    slice_scores,
+)
 from client.stages import validate
 from common.cnn import initial_weights
 from common.heads import SCORED, Head, Heads
@@ -51,7 +57,13 @@ def test_an_ensemble_averages_folds_and_rounds_to_a_thousandth() -> None:
     rng = np.random.default_rng(1)
     rows = make_rows("a", make_study(), 1, patients=4, slices=2, features=3, with_images=False)
     features = [
-        FoldFeatures(rng.normal(size=(8, 3)), rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), {})
+        FoldFeatures(
+            rng.normal(size=(8, 3)),
+            rng.normal(size=(8, 3)),
+            rng.normal(size=(8, 2)),
+            logits=np.zeros(8),
+            effects={},
+        )
         for _ in range(2)
     ]
     heads = [heads_of(rng, 3) for _ in range(2)]
@@ -69,6 +81,30 @@ def test_an_ensemble_averages_folds_and_rounds_to_a_thousandth() -> None:
     assert slice_scores(features[0], heads[0]).shape == (len(SCORED), 8)
 
 
+@pytest.mark.parametrize("rule", ["max", "mean"])
+def test_a_network_s_measure_against_a_plain_loop(rule: str) -> None:
+    rows = make_rows("a", make_study(folds=3), 1, patients=9, slices=3, with_images=False)
+    rng = np.random.default_rng(4)
+    weights = np.array([0.6, 2.5])
+    for fold in range(3):
+        held_out = np.flatnonzero(rows.validates(fold))
+        logits = 3 * rng.normal(size=held_out.size)
+        loss = weight = 0.0
+        histogram = np.zeros((2, 1001), int)
+        for patient in np.unique(rows.patient[held_out]):
+            own = logits[rows.patient[held_out] == patient]
+            label = rows.patient_labels[patient]
+            share = 1 / (1 + np.exp(-own))
+            loss -= weights[label] * np.log(share if label else 1 - share).sum()
+            weight += weights[label] * own.size
+            score = share.max() if rule == "max" else share.mean()
+            histogram[label, round(1000 * score)] += 1
+        validation, found = network_measure(rows, logits, fold, weights, rule)
+        np.testing.assert_allclose(validation, [loss, weight], rtol=1e-12)
+        np.testing.assert_array_equal(found, histogram)
+        assert found.sum() == (rows.folds == fold).sum()
+
+
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, list[SiteRows], FoldModel]:
     """Two training sites far apart and their reference; an external site beside them."""
@@ -78,7 +114,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, list[SiteRo
         make_rows("b", study, 2, patients=12, with_images=False, shift=5.0),
     ]
     federation, roster = federation_of(sites, study, tmp_path_factory.mktemp("sites"))
-    found = harmonize.run(federation, roster, study)  # type: ignore[arg-type]
+    found = harmonize.run(federation, roster, study, 12)  # type: ignore[arg-type]
     weights = initial_weights(study.cnn.width, 0.2, 128, 1)
     return study, sites, FoldModel(found.references[0], found.means[0], weights)
 
@@ -175,7 +211,7 @@ def test_a_feature_that_does_not_vary_is_0_and_a_new_scanner_is_left_as_it_is(
     object.__setattr__(rows, "batch", tuple(str(name) for name in names))
     one = make_study(["a"])
     federation, roster = federation_of([rows], one, tmp_path)
-    found = harmonize.run(federation, roster, one)  # type: ignore[arg-type]
+    found = harmonize.run(federation, roster, one, 12)  # type: ignore[arg-type]
     own = FoldModel(found.references[0], found.means[0], model.weights)
     features = fold_features(rows, own, trains, one, external=False)
     assert not own.reference.keep[4]

@@ -32,6 +32,8 @@ from common.messages import (
     ValidateQuestion,
 )
 from common.records import from_answer, to_record
+from common.release import FoldModel, folds_to_arrays
+from harmonization import Reference
 
 STUDY = make_study({"a": "train", "x": "external"})
 SECRET = "Patient P07-Smith in /data/hospital/P07.nii.gz"
@@ -52,9 +54,9 @@ def ask(worker: Worker, question: Question) -> Any:
     return from_answer(ANSWERS[question.stage], record)
 
 
-def train_question(epochs: int = 0) -> TrainQuestion:
+def train_question() -> TrainQuestion:
     weights = initial_weights(STUDY.cnn.width, 0.2, 128, 1)
-    return TrainQuestion(STUDY.fingerprint, 0, 1, epochs, 0.0, np.ones(2), weights)
+    return TrainQuestion(STUDY.fingerprint, 0, 1, 1, 0.0, np.array([0.7, 1.9]), weights)
 
 
 def test_every_stage_has_its_question_answer_and_function() -> None:
@@ -78,18 +80,39 @@ def test_a_site_below_the_minimum_cell_tells_no_count(tmp_path: Path) -> None:
 
 
 def test_a_round_of_training_is_answered_and_is_the_same_again(site: Worker) -> None:
-    first, second = (ask(site, train_question(1)) for _ in range(2))
+    first, second = (ask(site, train_question()) for _ in range(2))
     assert isinstance(first, TrainAnswer)
     rows = site.context.rows
     assert first.slices == rows.trains(0).sum()
     assert first.patients == (rows.folds != 0).sum()
     assert first.histogram.sum() == (rows.folds == 0).sum()
     assert first.weights.tobytes() == second.weights.tobytes()
-    later = ask(site, replace(train_question(1), round=2))
+    later = ask(site, replace(train_question(), round=2))
     assert later.weights.tobytes() != first.weights.tobytes()
-    measured = ask(site, train_question(0))
-    assert measured.weights.tobytes() == train_question(0).weights.tobytes()
-    assert measured.loss == 0.0
+    # Both measured the weights that they received, which are the same.
+    assert later.validation.tobytes() == first.validation.tobytes()
+    assert later.histogram.tobytes() == first.histogram.tobytes()
+    assert later.loss > 0.0
+
+
+def test_a_finished_network_is_measured_as_a_received_one(site: Worker) -> None:
+    """The step ``moments`` tells of a fold's network what a round of training would."""
+    question = train_question()
+    rows = site.context.rows
+    width = rows.features.shape[1]
+    reference = Reference(
+        np.zeros(width), np.zeros((0, width)), np.ones(width), np.ones(width, bool), 10
+    )
+    folds = [FoldModel(reference, np.zeros(0), question.weights)]
+    balance = question.class_weights[None]
+    model = folds_to_arrays(folds) | {"class_weights": 2 * balance, "network_weights": balance}
+    found = ask(site, FuseQuestion(STUDY.fingerprint, "moments", model=model)).sums
+    trained = ask(site, question)
+    np.testing.assert_allclose(found["0.validation"], trained.validation, rtol=1e-6)
+    np.testing.assert_array_equal(found["0.histogram"], trained.histogram)
+    assert found["0.histogram"].sum() == (rows.folds == 0).sum()
+    labels = rows.labels[rows.validates(0)]
+    assert found["0.validation"][1] == pytest.approx(balance[0][labels].sum())
 
 
 def refused(record: RecordDict, code: str) -> str:
@@ -115,7 +138,6 @@ def test_unknown_stages_other_studies_and_malformed_records_are_refused(site: Wo
 
 def test_roles_are_kept_whatever_is_asked(site: Worker, outside: Worker) -> None:
     assert ask(outside, train_question()).code == "run-failed"
-    assert ask(outside, train_question(1)).code == "run-failed"
     for step in ("scores", "placements"):
         assert ask(site, ValidateQuestion(STUDY.fingerprint, step)).code == "run-failed"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from safetensors.numpy import load, save
 
 from common import errors, messages
 from common.errors import MyoFedError, RunError
@@ -27,7 +29,19 @@ from common.messages import (
     ValidateAnswer,
     ValidateQuestion,
 )
-from common.records import from_answer, from_record, record_bytes, refusal_record, to_record
+from common.records import (
+    PACKED,
+    Envelope,
+    from_answer,
+    from_record,
+    packed_arrays,
+    packed_record,
+    record_bytes,
+    refusal_record,
+    sealed,
+    to_record,
+    unsealed,
+)
 
 RNG = np.random.default_rng(3)
 MIXED: messages.Arrays = {
@@ -48,7 +62,8 @@ EVERY: list[Any] = [
     HarmonizeAnswer({}),
     TrainQuestion("f", 1, 2, 3, 0.25, np.array([1.0, 2.0]), RNG.normal(size=9).astype(np.float32)),
     TrainAnswer(7, 3, 0.5, np.array([np.nan, -0.0], np.float32), np.ones(2), HISTOGRAM),
-    FuseQuestion("f", "heads", {}, MIXED),
+    FuseQuestion("f", "moments", model=MIXED),
+    FuseQuestion("f", "heads", 3, {}, MIXED),
     FuseAnswer(MIXED),
     CalibrateQuestion("f", MIXED),
     CalibrateAnswer(HISTOGRAM[None], np.ones((1, 3))),
@@ -90,17 +105,24 @@ def test_a_message_comes_back_as_it_went(message: object) -> None:
     record = to_record(message)
     same(message, from_record(type(message), record))
     same(message, from_answer(type(message), record))
-    held = sum(len(array.data) for array in record.array_records["arrays"].values())
+    assert list(record.array_records["arrays"]) == [PACKED]
+    held = sum(array.nbytes for array in load(packed_arrays(record)).values())
     assert record_bytes(record) >= held
 
 
-def scalars_and_arrays(message: object) -> tuple[dict[str, Any], dict[str, Array]]:
+def test_a_message_is_the_same_bytes_whatever_the_order_of_its_arrays() -> None:
+    turned = dict(reversed(MIXED.items()))
+    one, two = (packed_arrays(to_record(FuseAnswer(arrays))) for arrays in (MIXED, turned))
+    assert one == two
+
+
+def scalars_and_arrays(message: object) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     record = to_record(message)
-    return dict(record.config_records["fields"]), dict(record.array_records["arrays"])
+    return dict(record.config_records["fields"]), dict(load(packed_arrays(record)))
 
 
-def record_of(scalars: dict[str, Any], arrays: dict[str, Array]) -> RecordDict:
-    return RecordDict({"fields": ConfigRecord(scalars), "arrays": ArrayRecord(arrays)})
+def record_of(scalars: dict[str, Any], arrays: dict[str, np.ndarray]) -> RecordDict:
+    return packed_record(scalars, save(arrays))
 
 
 @pytest.mark.parametrize("message", EVERY, ids=name_of)
@@ -119,10 +141,10 @@ def test_missing_wrong_and_extra_fields_are_refused(message: object) -> None:
             continue
         others = {key: own for key, own in arrays.items() if key != name}
         broken.append((name, record_of(scalars, others)))
-        wrong = Array(np.array(["a patient"]))
-        broken.append((name, record_of(scalars, others | {name: wrong})))
+        for other in (np.frombuffer(b"a patient", np.uint8), np.zeros(3, np.float16)):
+            broken.append((name, record_of(scalars, others | {name: other})))
     broken.append(("patient", record_of(scalars | {"patient": "P07"}, arrays)))
-    extra = Array(np.zeros(3))
+    extra = np.zeros(3)
     broken.append(("images", record_of(scalars, arrays | {"images": extra})))
     if kind is not ValidateAnswer:
         broken.append(("images/0", record_of(scalars, arrays | {"images/0": extra})))
@@ -135,21 +157,81 @@ def test_missing_wrong_and_extra_fields_are_refused(message: object) -> None:
 
 def test_a_record_that_is_no_message_is_refused() -> None:
     record = to_record(EnrolQuestion("f"))
-    fine = record.config_records["fields"]
+    fine, arrays = record.config_records["fields"], record.array_records["arrays"]
     for broken in (
         RecordDict({}),
         RecordDict({"fields": fine}),
-        RecordDict({"fields": fine, "arrays": ArrayRecord({}), "notes": fine}),
-        RecordDict({"fields": ArrayRecord({}), "arrays": ArrayRecord({})}),
+        RecordDict({"fields": fine, "arrays": arrays, "notes": fine}),
+        RecordDict({"fields": arrays, "arrays": arrays}),
         RecordDict({"fields": fine, "arrays": fine}),
+        RecordDict({"refusal": arrays}),
+        RecordDict({"fields": fine, "arrays": arrays, "refusal": arrays}),
     ):
         with pytest.raises(RunError, match="EnrolQuestion"):
-            from_record(EnrolQuestion, broken)
-    torn = Array(np.zeros(3))
-    torn.data = torn.data[:-5]
-    scalars, arrays = scalars_and_arrays(CalibrateAnswer(HISTOGRAM[None], np.ones((1, 3))))
-    with pytest.raises(RunError, match="within"):
-        from_record(CalibrateAnswer, record_of(scalars, arrays | {"within": torn}))
+            from_answer(EnrolQuestion, broken)
+    one = Array(np.zeros(3))
+    for unpacked in ({}, {"weights": one}, {PACKED: arrays[PACKED], "weights": one}):
+        with pytest.raises(RunError, match="packed"):
+            from_record(
+                EnrolQuestion, RecordDict({"fields": fine, "arrays": ArrayRecord(unpacked)})
+            )
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b[:-5], lambda b: b[:4], lambda b: b"\xff" * len(b)])
+def test_damaged_arrays_are_refused(spoil: Callable[[bytes], bytes]) -> None:
+    record = to_record(CalibrateAnswer(HISTOGRAM[None], np.ones((1, 3))))
+    damaged = packed_record({}, spoil(packed_arrays(record)))
+    with pytest.raises(RunError, match="of a CalibrateAnswer cannot be read"):
+        from_record(CalibrateAnswer, damaged)
+
+
+def test_an_envelope_says_which_question_of_which_run_it_is() -> None:
+    record = to_record(EnrolQuestion("f"))
+    envelope = Envelope("tiny-20260101T000000-0a1b2c", "train.0.7")
+    found, inside = unsealed(sealed(record, envelope))
+    assert found == envelope
+    assert inside == record
+    assert set(record) == {"fields", "arrays"}
+    with pytest.raises(RunError, match="EnrolQuestion"):
+        from_record(EnrolQuestion, sealed(record, envelope))
+
+
+@pytest.mark.parametrize(
+    ("run", "exchange"),
+    [
+        ("", "enrol"),
+        ("tiny", ""),
+        ("../tiny", "enrol"),
+        ("tiny/..", "enrol"),
+        ("tiny.x", "enrol"),
+        ("tiny", "../enrol"),
+        ("tiny", "enrol/x"),
+        ("tiny", ".enrol"),
+        ("tiny", "enrol\n"),
+        ("t" * 101, "enrol"),
+    ],
+)
+def test_an_envelope_names_no_other_place(run: str, exchange: str) -> None:
+    with pytest.raises(RunError, match="envelope"):
+        Envelope(run, exchange)
+    record = to_record(EnrolQuestion("f"))
+    forged = RecordDict({**record, "envelope": ConfigRecord({"run": run, "exchange": exchange})})
+    with pytest.raises(RunError, match="envelope"):
+        unsealed(forged)
+
+
+def test_a_question_without_its_envelope_is_refused() -> None:
+    record = to_record(EnrolQuestion("f"))
+    arrays = record.array_records["arrays"]
+    more = ConfigRecord({"run": "tiny", "exchange": "enrol", "site": "a"})
+    for broken in (
+        record,
+        RecordDict({**record, "envelope": arrays}),
+        RecordDict({**record, "envelope": ConfigRecord({"run": "tiny"})}),
+        RecordDict({**record, "envelope": more}),
+    ):
+        with pytest.raises(RunError, match="without its envelope"):
+            unsealed(broken)
 
 
 def test_a_message_with_anything_else_in_it_is_not_sent() -> None:

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from common.cli import template
 from common.errors import StudyError
-from common.study import Covariate, Section, Study, parse_study, read_study
+from common.messages import QUESTIONS
+from common.study import DEADLINES, Covariate, Section, Study, parse_study, read_study
 
 ROSTER = """name = "tiny"
 
@@ -54,6 +55,28 @@ def test_the_template_shows_every_key_at_its_default() -> None:
     own = parse_study(template()).model_dump()
     bare = Study.model_validate({"name": own["name"], "sites": own["sites"]}).model_dump()
     assert own == bare
+
+
+def test_the_template_shows_every_deadline() -> None:
+    shown = tomllib.loads(template())["quorum"]["deadline_seconds"]
+    assert shown == DEADLINES
+    assert set(shown) == set(QUESTIONS)
+
+
+def test_a_deadline_that_is_not_named_is_the_default() -> None:
+    study = parse_study(ROSTER + "[quorum.deadline_seconds]\ntrain = 60.5\n")
+    assert {stage: study.deadline(stage) for stage in QUESTIONS} == DEADLINES | {"train": 60.5}
+    whole = "".join(f"{stage} = {limit}\n" for stage, limit in DEADLINES.items())
+    written = parse_study(ROSTER + "[quorum.deadline_seconds]\n" + whole)
+    assert written.fingerprint == parse_study(ROSTER).fingerprint != study.fingerprint
+
+
+def test_a_quorum_of_0_means_all_that_train() -> None:
+    three = ROSTER + '[[sites]]\nname = "c"\nrole = "train"\n'
+    assert parse_study(three).least_sites == 2
+    assert parse_study(three + "[quorum]\nmin_sites = 1\n").least_sites == 1
+    both = parse_study(three + '[quorum]\nmandatory = ["a", "b"]\n')
+    assert both.quorum.mandatory == ("a", "b")
 
 
 def test_the_template_s_covariate_is_valid_once_its_hashes_are_taken_off() -> None:
@@ -121,6 +144,46 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         'name = "finding"',
         "never a ComBat covariate",
     ),
+    "more sites asked for than train": (
+        ROSTER + "[quorum]\nmandatory = []\nmin_sites = 2\n",
+        "min_sites = 2",
+        "quorum.min_sites: 2 sites are asked for, and the roster has 1 that train",
+    ),
+    "a mandatory site that is not in the roster": (
+        ROSTER + '[quorum]\nmin_sites = 1\nmandatory = ["b", "c", "d"]\n',
+        'mandatory = ["b", "c", "d"]',
+        "quorum.mandatory: c, d is not in the roster",
+    ),
+    "fewer sites than none": (
+        ROSTER + "[quorum]\nmin_sites = -1\n",
+        "min_sites = -1",
+        "quorum.min_sites",
+    ),
+    "a deadline of no time": (
+        ROSTER + "[quorum.deadline_seconds]\nenrol = 900.0\ntrain = 0.0\n",
+        "train = 0.0",
+        "quorum.deadline_seconds.train",
+    ),
+    "a deadline of no stage": (
+        ROSTER + "[quorum.deadline_seconds]\nlunch = 60.0\n",
+        "lunch = 60.0",
+        "quorum.deadline_seconds.lunch",
+    ),
+    "a firewall that lets nothing through": (
+        ROSTER + "[firewall]\nnorm_limit = 0.0\n",
+        "norm_limit = 0.0",
+        "firewall.norm_limit",
+    ),
+    "half of the sites trimmed": (
+        ROSTER + "[training]\ntrimmed_fraction = 0.5\n",
+        "trimmed_fraction = 0.5",
+        "training.trimmed_fraction",
+    ),
+    "a strategy that is none": (
+        ROSTER + '[training]\nstrategy = "mode"\n',
+        'strategy = "mode"',
+        "'trimmed_mean' or 'krum'",
+    ),
     "a categorical covariate without levels": (
         ROSTER + "\n\n" + COVARIATE.format(name="sex", kind="categorical"),
         "[[harmonization.covariates]]",
@@ -182,10 +245,12 @@ def _changed(value: Any) -> list[Any]:
         return [value + 1, value * 2, value + 128]
     if isinstance(value, float):
         return [value / 2]
+    if isinstance(value, dict):
+        return [value | {"train": 60.0}]
     if isinstance(value, str):
         words = ("none", "site", "all", "middle", "image", "minmax", "haar", "scanner", "mean")
         return [*words, "mean_only", "fedadam", "geometry", "refuse", "a", "xyz"]
-    return [[*value, *value[:1]], [*value, "extra"]]
+    return [[*value, *value[:1]], [*value, "extra"], [*value, "b"]]
 
 
 def test_the_fingerprint_changes_with_any_value() -> None:

@@ -1,8 +1,9 @@
-"""A Grid without a network, and what a coordinator's stages work with."""
+"""Sites without a network, and what a coordinator's stages work with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,71 +13,114 @@ from flwr.app import Error, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from common.messages import EnrolAnswer, TrainAnswer
+from common.records import unsealed
 from common.study import Study
+from server.directory import Present
 from server.federation import Federation
 from server.run import RunFolder
 
 Reply = Callable[[str, RecordDict], RecordDict | Error | None]
-"""Gives a node's reply to a question; None where it never answers."""
+"""Gives a site's reply to a stage's question, out of its envelope; None where it never answers."""
 
+STAGES = ("enrol", "harmonize", "train", "fuse", "calibrate", "validate")
+DEADLINE = 0.4
 HISTOGRAM = np.zeros((2, 1001), np.int64)
 
 
+class Killed(Exception):
+    """Stands in for the end of the coordinator's process."""
+
+
+@dataclass
 class FakeGrid:
-    """Nodes by number, each a function; replies are pulled one at a time, the last pushed first."""
+    """A Grid and a Directory in one: sites by name, each a function of what it is asked.
 
-    def __init__(self, nodes: dict[int, Reply], unreachable: Sequence[int] = ()) -> None:
+    Attributes
+    ----------
+    away : sites that are not connected
+    unreachable : sites that are connected, but that no message can be pushed to
+    slow : how many pulls bring nothing before a site's reply is there
+    at_look : called at each look in the directory, with how many there were before
+    dies_at : the push at which the coordinator dies, from 1
+    asked : site and stage of all that was pushed; `pulled` the messages asked for at each pull
+    """
+
+    sites: dict[str, Reply]
+    away: set[str] = field(default_factory=set)
+    unreachable: set[str] = field(default_factory=set)
+    slow: dict[str, int] = field(default_factory=dict)
+    at_look: Callable[[int], None] = lambda _: None
+    dies_at: int = 0
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    pulled: list[list[str]] = field(default_factory=list)
+    since: dict[str, str] = field(default_factory=dict)
+    looks: int = 0
+
+    def __post_init__(self) -> None:
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
-        self.nodes = nodes
-        self.unreachable = unreachable
-        self.waiting: list[Message] = []
-        self.pushed = 0
+        self.waiting: dict[str, tuple[str, Message]] = {}
 
-    def get_node_ids(self) -> Iterable[int]:
-        return list(self.nodes)
+    def node(self, site: str) -> int:
+        return 10 + list(self.sites).index(site)
 
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        found = []
+    def present(self) -> dict[str, Present]:
+        self.at_look(self.looks)
+        self.looks += 1
+        return {
+            name: Present(self.node(name), self.since.get(name, "monday"))
+            for name in self.sites
+            if name not in self.away
+        }
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str | None]:
+        found: list[str | None] = []
         for message in messages:
-            node = message.metadata.dst_node_id
-            if node in self.unreachable:
+            if len(self.asked) + 1 == self.dies_at:
+                raise Killed
+            site = list(self.sites)[message.metadata.dst_node_id - 10]
+            if site in self.unreachable:
+                found.append(None)
                 continue
-            self.pushed += 1
-            message.metadata.__dict__["_message_id"] = f"message {self.pushed}"
-            stage = message.metadata.message_type.removeprefix("query.")
-            answer = self.nodes[node](stage, message.content)
-            if answer is not None:
-                self.waiting.append(Message(answer, reply_to=message))
-            found.append(message.metadata.message_id)
+            self.asked.append((site, message.metadata.message_type.removeprefix("query.")))
+            name = f"message {len(self.asked)}"
+            message.metadata.__dict__["_message_id"] = name
+            self.waiting[name] = (site, message)
+            found.append(name)
         return found
 
     def pull_messages(self, ids: Iterable[str]) -> Iterable[Message]:
-        wanted = set(ids)
-        for message in reversed(self.waiting):
-            if message.metadata.reply_to_message_id in wanted:
-                self.waiting.remove(message)
-                return [message]
-        return []
+        """Ask the sites' functions now, so that no answer is anywhere before it is pulled."""
+        self.pulled.append(list(ids))
+        for name in self.pulled[-1]:
+            site, message = self.waiting[name]
+            if self.slow.get(site, 0) > 0:
+                self.slow[site] -= 1
+                continue
+            stage = message.metadata.message_type.removeprefix("query.")
+            reply = self.sites[site](stage, unsealed(message.content)[1])
+            if reply is not None:
+                yield Message(reply, reply_to=message)
 
 
-def make_study(**content: Any) -> Study:
-    """Two sites that train and one external."""
-    roles = {"a": "train", "b": "train", "x": "external"}
+def make_study(sites: Sequence[str] = ("a", "b"), **content: Any) -> Study:
+    """The named sites train and x is external; no question waits long."""
+    roles = dict.fromkeys(sites, "train") | {"x": "external"}
     roster = [{"name": name, "role": role} for name, role in roles.items()]
-    return Study.model_validate({"name": "tiny", "sites": roster} | content)
+    quorum = {"deadline_seconds": dict.fromkeys(STAGES, DEADLINE)} | content.pop("quorum", {})
+    return Study.model_validate({"name": "tiny", "sites": roster, "quorum": quorum} | content)
 
 
 def federation_over(
-    grid: FakeGrid, folder: Path, study: Study, patience: float = 5.0
+    grid: FakeGrid, folder: Path, study: Study
 ) -> tuple[Federation, list[tuple[str, str]]]:
     """A federation on the fake Grid, and what its watch is told."""
     told: list[tuple[str, str]] = []
     run = RunFolder.begin(folder, study)
     watch = lambda stage, detail: told.append((stage, detail))  # noqa: E731
-    return Federation(grid, run, patience, watch, Event()), told  # type: ignore[arg-type]
+    return Federation(grid, run, grid, watch, Event()), told  # type: ignore[arg-type]
 
 
-def enrolled(site: str, study: Study, **changes: Any) -> EnrolAnswer:
+def enrolled(site: str, study: Study, /, **changes: Any) -> EnrolAnswer:
     content: dict[str, Any] = {
         "site": site,
         "fingerprint": study.fingerprint,

@@ -64,7 +64,7 @@ def made(tmp_path: Path) -> dict[str, Any]:
     run = RunFolder.begin(tmp_path / "run", STUDY)
     once = {"received_bytes": 10, "sent_bytes": 3, "seconds": 0.1}
     for stage, step, sites in (
-        ("enrol", None, ["node 7"]),
+        ("enrol", None, ["a", "b", "x"]),
         ("train", None, ["a", "b"]),
         ("train", None, ["a", "b"]),
         ("validate", "scores", ["x"]),
@@ -73,6 +73,7 @@ def made(tmp_path: Path) -> dict[str, Any]:
         details = {} if step is None else {"step": step}
         run.event(event="asked", stage=stage, **details, sites=dict.fromkeys(sites, once))
         run.event(event="stage", stage=stage, seconds=1.25)
+    run.event(event="looked", stage="validate", site="x")
     within = np.tile([40.0 * 0.9, 40.0**2 * 0.01, 40.0], (M, 1))
     histogram = an_answer((1, 0)).histograms
     calibrated = Calibrated(list(np.linspace(0.1, 0.5, M)), histogram, within)
@@ -81,6 +82,7 @@ def made(tmp_path: Path) -> dict[str, Any]:
         {("radiomics", "harmonized"): Choice(5, 0.3)},
         {"harmonized": Discriminant(0.0, np.array([0.4, 0.6]))},
         9,
+        ("a", "b"),
     )
     roster = Roster({name: enrolled(name, STUDY) for name in ("a", "b", "x")}, ("a", "b"), ("x",))
     harmonized = Harmonized([], [], np.ones((2, 2)), {"age": 4})
@@ -125,10 +127,12 @@ def test_results_hold_what_the_issue_asks_for(made: dict[str, Any]) -> None:
         assert {"a", "b", "difference", "p"} <= set(one)
         assert 0.0 < one["p"] < 1.0
     assert made["traffic"] == {
-        "a": {"sent_bytes": 6, "received_bytes": 20},
-        "b": {"sent_bytes": 6, "received_bytes": 20},
-        "x": {"sent_bytes": 6, "received_bytes": 20},
+        "a": {"sent_bytes": 9, "received_bytes": 30},
+        "b": {"sent_bytes": 9, "received_bytes": 30},
+        "x": {"sent_bytes": 9, "received_bytes": 30},
     }
+    assert made["messages"] == 5
+    assert made["newton_rounds"] == 9
     assert made["seconds"] == {"enrol": 1.25, "train": 2.5, "validate": 2.5}
     assert made["looks_at_external"] == {"x": 1}
     assert made["constant_features"] == ["f1"]

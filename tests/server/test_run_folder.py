@@ -84,3 +84,28 @@ def test_an_event_cut_off_by_a_crash_does_not_stop_the_run(tmp_path: Path) -> No
     run.event(event="stage", stage="train", seconds=1.0)
     run.event(event="stage", stage="fuse", seconds=1.0)
     assert [one["stage"] for one in run.events()] == ["enrol", "train", "fuse"]
+
+
+def test_the_cohort_is_kept_whole(tmp_path: Path) -> None:
+    run = RunFolder.begin(tmp_path / "run", make_study())
+    assert run.cohort() == {}
+    cohort = {"b": {"site": "b", "slices": 7}, "a": {"site": "a", "slices": 9}}
+    run.keep_cohort(cohort)
+    again = RunFolder.begin(tmp_path / "run", make_study())
+    assert list(again.cohort().items()) == list(cohort.items())
+
+
+def test_a_finished_run_keeps_neither_answers_nor_checkpoints(tmp_path: Path) -> None:
+    run = RunFolder.begin(tmp_path / "run", make_study())
+    run.keep("train-0", {"w": np.zeros(3)})
+    (run.journal / "train.0.1").mkdir(parents=True)
+    (run.journal / "train.0.1" / "a.answer").write_bytes(b"")
+    run.keep_cohort({"a": {}})
+    run.event(event="stage", stage="enrol", seconds=1.0)
+    run.finish()
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "cohort.json",
+        "events.jsonl",
+        "run.json",
+    ]
+    run.finish()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
 from coordinator_samples import trained
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
+from common.errors import RunError
 from common.messages import Arrays, TrainAnswer
 from common.study import Training
-from server.strategies import Aggregator
+from server.strategies import ROBUST, Aggregator, make_strategy, mean_update
 
 ROUNDS, SIZE = 4, 30
-SLICES = (10, 25, 7)
+SLICES = {"a": 10, "b": 25, "c": 7}
 ETA, MOMENTUM, TAU = 0.05, 0.8, 1e-2
 STRATEGIES = ("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi")
+Answers = dict[str, TrainAnswer]
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +27,7 @@ def identity() -> None:
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
 
 
-def training(strategy: str) -> Training:
+def training(strategy: str, **options: object) -> Training:
     return Training.model_validate(
         {
             "strategy": strategy,
@@ -32,20 +35,22 @@ def training(strategy: str) -> Training:
             "server_momentum": MOMENTUM,
             "adaptivity": TAU,
         }
+        | options
     )
 
 
-def answers(number: int, weights: np.ndarray) -> list[TrainAnswer]:
+def answers(number: int, weights: np.ndarray) -> Answers:
     rng = np.random.default_rng(number)
-    return [trained(weights + rng.normal(size=SIZE), count) for count in SLICES]
+    return {name: trained(weights + rng.normal(size=SIZE), count) for name, count in SLICES.items()}
 
 
 def start() -> np.ndarray:
     return np.random.default_rng(100).normal(size=SIZE).astype(np.float32)
 
 
-def mean_of(given: list[TrainAnswer]) -> np.ndarray:
-    return np.average([one.weights.astype(float) for one in given], axis=0, weights=SLICES)
+def pooled_mean(given: Mapping[str, TrainAnswer]) -> np.ndarray:
+    counts = [one.slices for one in given.values()]
+    return np.average([one.weights.astype(float) for one in given.values()], axis=0, weights=counts)
 
 
 def by_hand(strategy: str) -> Iterator[np.ndarray]:
@@ -53,7 +58,7 @@ def by_hand(strategy: str) -> Iterator[np.ndarray]:
     weights = start().astype(float)
     m, v = np.zeros(SIZE), np.zeros(SIZE)
     for number in range(1, ROUNDS + 1):
-        step = mean_of(answers(number, weights.astype(np.float32))) - weights
+        step = pooled_mean(answers(number, weights.astype(np.float32))) - weights
         if strategy in {"fedavg", "fedprox"}:
             weights = weights + step
         elif strategy == "fedavgm":
@@ -73,7 +78,7 @@ def by_hand(strategy: str) -> Iterator[np.ndarray]:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_rounds_are_the_arithmetic_written_out(strategy: str) -> None:
-    aggregator = Aggregator(training(strategy), len(SLICES))
+    aggregator = Aggregator(training(strategy))
     weights = start()
     for number, expected in enumerate(by_hand(strategy), start=1):
         given = answers(number, weights)
@@ -82,15 +87,94 @@ def test_rounds_are_the_arithmetic_written_out(strategy: str) -> None:
         np.testing.assert_allclose(weights, expected, rtol=2e-5, atol=2e-5)
 
 
-def test_fedprox_adds_as_fedavg_does() -> None:
-    given = answers(1, start())
-    one, two = (
-        Aggregator(training(name), 3).aggregate(1, start(), given) for name in STRATEGIES[:2]
+def reply(node: int, one: TrainAnswer) -> Message:
+    content = RecordDict(
+        {
+            "arrays": ArrayRecord({"w": Array(one.weights)}),
+            "metrics": MetricRecord({"num-examples": one.slices}),
+        }
     )
-    assert one.tobytes() == two.tobytes()
+    return Message(content, node, "train")
+
+
+class Nodes:
+    def get_node_ids(self) -> list[int]:
+        return [1, 2, 3]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+def test_rounds_are_what_flower_makes_of_all_replies_at_once(strategy: str) -> None:
+    """Handing Flower's class the mean alone changes nothing but the rounding of float32."""
+    own, flower = Aggregator(training(strategy)), make_strategy(training(strategy))
+    weights = start()
+    for number in range(1, ROUNDS + 1):
+        given = answers(number, weights)
+        flower.configure_train(
+            number,
+            ArrayRecord({"w": Array(weights)}),
+            ConfigRecord(),
+            Nodes(),  # type: ignore[arg-type]
+        )
+        replies = [reply(node, one) for node, one in enumerate(given.values(), start=1)]
+        expected = flower.aggregate_train(number, replies)[0]
+        assert expected is not None
+        weights = own.aggregate(number, weights, given)
+        np.testing.assert_allclose(weights, expected["w"].numpy(), rtol=2e-6, atol=2e-6)
+
+
+def test_the_mean_is_that_of_the_pooled_slices() -> None:
+    rng = np.random.default_rng(0)
+    given = {
+        name: trained(rng.normal(size=5000) * 10.0**power, count)
+        for (name, count), power in zip(SLICES.items(), (-3, 0, 2), strict=True)
+    }
+    mean, slices = mean_update(given)
+    assert slices == sum(SLICES.values())
+    assert mean.dtype == np.float32
+    expected = pooled_mean(given)
+    np.testing.assert_allclose(mean, expected, rtol=1e-7, atol=1e-7 * np.abs(expected).max())
+    with pytest.raises(RunError, match="No site's weights are left"):
+        mean_update({})
+
+
+class OnDisk(Mapping[str, TrainAnswer]):
+    """Gives a fresh copy at each look, as answers that are read from disk."""
+
+    def __init__(self, given: Answers) -> None:
+        self.given = given
+
+    def __getitem__(self, site: str) -> TrainAnswer:
+        one = self.given[site]
+        return trained(one.weights.copy(), one.slices)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.given)
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, *sorted(ROBUST)])
+def test_it_does_not_matter_how_answers_are_stored(strategy: str) -> None:
+    given = answers(1, start())
+    before = {name: one.weights.copy() for name, one in given.items()}
+    one, two = (
+        Aggregator(training(strategy, distrusted_sites=0)).aggregate(1, start(), form)
+        for form in (given, OnDisk(given))
+    )
+    assert one.tobytes() == two.tobytes()
+    # Answers are only read.
+    for name, weights in before.items():
+        assert given[name].weights.tobytes() == weights.tobytes()
+
+
+def test_fedprox_adds_as_fedavg_does() -> None:
+    given = answers(1, start())
+    one, two = (Aggregator(training(name)).aggregate(1, start(), given) for name in STRATEGIES[:2])
+    assert one.tobytes() == two.tobytes()
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "median"])
 @pytest.mark.parametrize("stopped_after", [1, 2])
 def test_a_restored_strategy_goes_on_to_the_last_bit(strategy: str, stopped_after: int) -> None:
     def run(aggregator: Aggregator, weights: np.ndarray, first: int) -> Iterator[np.ndarray]:
@@ -98,23 +182,28 @@ def test_a_restored_strategy_goes_on_to_the_last_bit(strategy: str, stopped_afte
             weights = aggregator.aggregate(number, weights, answers(number, weights))
             yield weights
 
-    whole = list(run(Aggregator(training(strategy), 3), start(), 1))
-    aggregator = Aggregator(training(strategy), 3)
+    whole = list(run(Aggregator(training(strategy)), start(), 1))
+    aggregator = Aggregator(training(strategy))
     rounds = run(aggregator, start(), 1)
     for _ in range(stopped_after):
         weights = next(rounds)
     state: Arrays = {name: array.copy() for name, array in aggregator.arrays().items()}
-    fresh = Aggregator(training(strategy), 3)
+    fresh = Aggregator(training(strategy))
     fresh.restore(state)
     rest = list(run(fresh, weights, stopped_after + 1))
     assert [w.tobytes() for w in rest] == [w.tobytes() for w in whole[stopped_after:]]
     if strategy in STRATEGIES[2:]:
         assert state
-        forgetful = list(run(Aggregator(training(strategy), 3), weights, stopped_after + 1))
+        forgetful = list(run(Aggregator(training(strategy)), weights, stopped_after + 1))
         assert forgetful[-1].tobytes() != whole[-1].tobytes()
 
 
 def test_one_site_alone_is_enough() -> None:
-    given = [trained(start() + 1, 5)]
-    found = Aggregator(training("fedavg"), 1).aggregate(1, start(), given)
-    np.testing.assert_allclose(found, start() + 1, rtol=1e-6)
+    given = {"a": trained(start() + 1, 5)}
+    for strategy in STRATEGIES:
+        found = Aggregator(training(strategy, server_learning_rate=1.0)).aggregate(
+            1, start(), given
+        )
+        if strategy in {"fedavg", "fedprox", "fedavgm"}:
+            np.testing.assert_allclose(found, start() + 1, rtol=1e-6, atol=1e-6)
+        assert np.isfinite(found).all()

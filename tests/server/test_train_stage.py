@@ -8,100 +8,129 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coordinator_samples import FakeGrid, federation_over, make_study, trained
+from coordinator_samples import FakeGrid, Killed, enrolled, federation_over, make_study, trained
 from flwr.app import RecordDict
 
 from common.cnn import initial_weights
-from common.errors import Interrupted, RunError
+from common.errors import Interrupted
 from common.messages import TrainAnswer, TrainQuestion
 from common.records import from_record, to_record
 from common.study import Study
+from server.federation import Federation
+from server.run import RunFolder
 from server.stages import train
 from server.stages.enrol import Roster
 from server.stages.harmonize import Harmonized
 
+pytestmark = pytest.mark.usefixtures("fast")
+
 Trainer = Callable[[TrainQuestion], TrainAnswer]
 
-STUDY = make_study(
-    folds=2,
-    cnn={"width": 0.02},
-    training={"strategy": "fedavgm", "rounds": 4, "averaged_rounds": 3, "server_momentum": 0.5},
-)
+CONTENT: dict[str, Any] = {
+    "folds": 2,
+    "cnn": {"width": 0.02},
+    "training": {
+        "strategy": "fedavgm",
+        "rounds": 4,
+        "averaged_rounds": 3,
+        "server_momentum": 0.5,
+    },
+}
+STUDY = make_study(**CONTENT)
+FOUR = ("a", "b", "c", "d")
 BALANCE = np.array([[0.8, 1.3], [0.9, 1.1]])
-NODES = {"a": 1, "b": 2, "x": 3}
+SIZES = {"a": 10, "b": 20, "c": 15, "d": 12}
 
 
 def honest(site: str) -> Trainer:
     """Moves the weights by what only the site, the fold, the round and the weights decide."""
 
     def reply(question: TrainQuestion) -> TrainAnswer:
-        rng = np.random.default_rng([NODES[site], question.fold, question.round])
-        step = rng.normal(size=question.weights.size) * (question.epochs > 0)
-        moved = 0.9 * question.weights + step if question.epochs else question.weights
-        return trained(moved, slices=10 * NODES[site])
+        rng = np.random.default_rng([SIZES[site], question.fold, question.round])
+        step = rng.normal(size=question.weights.size)
+        return trained(0.9 * question.weights + step, slices=SIZES[site])
 
     return reply
 
 
 class Sites:
-    """Sites that train honestly but for those given; keeps the questions asked of `a`."""
+    """Sites that train honestly but for those given; keeps the questions that each was asked."""
 
-    def __init__(self, **others: Trainer) -> None:
-        self.trainers = {name: others.get(name, honest(name)) for name in ("a", "b")}
-        self.questions: list[TrainQuestion] = []
+    def __init__(self, study: Study = STUDY, **others: Trainer) -> None:
+        self.study = study
+        names = study.training_sites
+        self.trainers = {name: others.get(name, honest(name)) for name in names}
+        self.questions: dict[str, list[TrainQuestion]] = {name: [] for name in names}
+        self.grid = FakeGrid({name: self.node(name) for name in names})
+        self.federation: Federation
 
     def node(self, name: str) -> Callable[[str, RecordDict], RecordDict]:
         def reply(stage: str, record: RecordDict) -> RecordDict:
             question = from_record(TrainQuestion, record)
-            if name == "a":
-                self.questions.append(question)
+            self.questions[name].append(question)
             return to_record(self.trainers[name](question))
 
         return reply
 
-    def run(self, folder: Path, study: Study = STUDY) -> list[np.ndarray]:
-        grid = FakeGrid({NODES[name]: self.node(name) for name in self.trainers})
-        federation, _ = federation_over(grid, folder, study)
-        federation.nodes = NODES
-        roster = Roster({}, study.training_sites, study.external_sites)
-        return train.run(federation, federation.run, roster, Harmonized([], [], BALANCE, {}))
+    def run(self, folder: Path) -> list[np.ndarray]:
+        self.federation, self.told = federation_over(self.grid, folder, self.study)
+        names = (*self.study.training_sites, "x")
+        roster = Roster(
+            {name: enrolled(name, self.study) for name in names},
+            self.study.training_sites,
+            self.study.external_sites,
+        )
+        harmonized = Harmonized([], [], BALANCE, {})
+        return train.run(self.federation, self.federation.run, roster, harmonized)
+
+    def asked(self, name: str) -> list[tuple[int, int]]:
+        return [(question.fold, question.round) for question in self.questions[name]]
+
+
+EVERY = [(fold, number) for fold in (0, 1) for number in (1, 2, 3, 4)]
 
 
 def test_a_fold_s_network_is_the_mean_of_its_last_rounds(tmp_path: Path) -> None:
     sites = Sites()
     networks = sites.run(tmp_path / "run")
-    asked = [(q.fold, q.round, q.epochs) for q in sites.questions]
-    assert asked == [(f, r, int(r < 5)) for f in (0, 1) for r in (1, 2, 3, 4, 5)]
+    for name in ("a", "b"):
+        assert sites.asked(name) == EVERY
     for fold, network in enumerate(networks):
-        own = [q for q in sites.questions if q.fold == fold]
+        own = [q for q in sites.questions["a"] if q.fold == fold]
         assert all((q.class_weights == BALANCE[fold]).all() for q in own)
+        assert all(q.epochs == STUDY.training.local_epochs for q in own)
         start = initial_weights(0.02, STUDY.cnn.dropout, 128, STUDY.seed + fold)
         assert own[0].weights.tobytes() == start.tobytes()
-        # Round r begins at the weights of round r - 1; the fifth only measures the average.
-        assert own[4].weights.tobytes() == network.tobytes()
         weights, vector, states = start.astype(float), np.zeros(start.size), []
-        for question in own[:4]:
+        for question in own:
+            # Round r begins at the weights of round r - 1.
             np.testing.assert_allclose(question.weights, weights, rtol=1e-4, atol=1e-4)
             answers = [honest(name)(question).weights.astype(float) for name in ("a", "b")]
             vector = 0.5 * vector + np.average(answers, axis=0, weights=[10, 20]) - question.weights
             weights = question.weights + vector
             states.append(weights)
         np.testing.assert_allclose(network, np.mean(states[1:], axis=0), rtol=1e-4, atol=1e-4)
-    measured = [e for e in _events(tmp_path / "run") if e["event"] == "measured"]
-    assert [e["averaged"] for e in measured] == [False] * 4 + [True] + [False] * 4 + [True]
+    measured = [e for e in sites.federation.run.events() if e["event"] == "measured"]
+    assert [(e["fold"], e["round"]) for e in measured] == [(f, r - 1) for f, r in EVERY]
     assert measured[0]["validation_loss"] == pytest.approx(0.5)
+    assert measured[0]["training_loss"] == pytest.approx(0.5)
+    # What was made of the answers is kept; they are not.
+    assert list(sites.federation.run.journal.iterdir()) == []
 
 
-def _events(folder: Path) -> list[dict[str, Any]]:
-    from server.run import RunFolder
-
-    return RunFolder.begin(folder, STUDY).events()
+def bits(networks: list[np.ndarray]) -> list[bytes]:
+    return [network.tobytes() for network in networks]
 
 
-@pytest.mark.parametrize("stop", [(0, 2), (0, 5), (1, 4)])
-def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path: Path, stop: tuple[int, int]) -> None:
-    whole = Sites().run(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    return bits(Sites().run(tmp_path_factory.mktemp("whole") / "run"))
 
+
+@pytest.mark.parametrize("stop", [(0, 2), (0, 4), (1, 1), (1, 4)])
+def test_a_stopped_training_goes_on_to_the_same_bits(
+    tmp_path: Path, whole: list[bytes], stop: tuple[int, int]
+) -> None:
     def stops(question: TrainQuestion) -> TrainAnswer:
         if (question.fold, question.round) == stop:
             raise Interrupted("The run was stopped.")
@@ -111,50 +140,78 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path: Path, stop: tuple
     with pytest.raises(Interrupted):
         broken.run(tmp_path / "broken")
     rest = Sites()
-    networks = rest.run(tmp_path / "broken")
-    assert (rest.questions[0].fold, rest.questions[0].round) == stop
-    assert len(broken.questions) - 1 + len(rest.questions) == 10
-    assert [n.tobytes() for n in networks] == [n.tobytes() for n in whole]
+    assert bits(rest.run(tmp_path / "broken")) == whole
+    # The answer of a to the round that b was stopped in is not asked for again.
+    assert broken.asked("a") + rest.asked("a") == EVERY
+    assert rest.asked("b")[0] == stop
     again = Sites()
-    assert [n.tobytes() for n in again.run(tmp_path / "broken")] == [n.tobytes() for n in whole]
-    assert again.questions == []
+    assert bits(again.run(tmp_path / "broken")) == whole
+    assert again.asked("a") == []
 
 
-def spoilt(**changes: Any) -> Trainer:
-    def reply(question: TrainQuestion) -> TrainAnswer:
-        content = {"weights": question.weights} | {
-            key: value(question.weights) if callable(value) else value
-            for key, value in changes.items()
-        }
-        return trained(**content)
-
-    return reply
-
-
-def poison(value: float) -> Callable[[np.ndarray], np.ndarray]:
-    def change(weights: np.ndarray) -> np.ndarray:
-        weights = weights.copy()
-        weights[7] = value
-        return weights
-
-    return change
+@pytest.mark.parametrize("push", [1, 2, 3, 8, 9, 16])
+def test_it_may_die_at_any_message(tmp_path: Path, whole: list[bytes], push: int) -> None:
+    broken = Sites()
+    broken.grid.dies_at = push
+    with pytest.raises(Killed):
+        broken.run(tmp_path / "run")
+    rest = Sites()
+    assert bits(rest.run(tmp_path / "run")) == whole
+    for name in ("a", "b"):
+        assert broken.asked(name) + rest.asked(name) == EVERY
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"weights": poison(np.nan)}, "weights that b answered are not finite"),
-        ({"weights": poison(np.inf)}, "weights that b answered are not finite"),
-        ({"weights": lambda w: w[:-1]}, "not of the network's length"),
-        ({"weights": lambda w: w[:1]}, "weights that b answered"),
-        ({"weights": lambda w: w[None]}, "weights that b answered"),
-        ({"slices": 0}, "b says that it trained on 0 slices"),
-        ({"slices": -40}, "b says that it trained on -40 slices"),
-    ],
-)
-def test_what_would_poison_the_average_is_refused_with_the_site_s_name(
-    tmp_path: Path, changes: dict[str, Any], reason: str
+@pytest.mark.parametrize("write", [0, 3, 4, 7])
+@pytest.mark.parametrize("before", [True, False])
+def test_it_may_die_beside_any_checkpoint(
+    tmp_path: Path, whole: list[bytes], monkeypatch: pytest.MonkeyPatch, write: int, before: bool
 ) -> None:
-    with pytest.raises(RunError, match=reason):
-        Sites(b=spoilt(**changes)).run(tmp_path / "run")
-    assert not list((tmp_path / "run" / "checkpoint").glob("*.safetensors"))
+    """The answers are settled and the checkpoint is not written yet, or it just was."""
+    real, written = RunFolder.keep, [0]
+
+    def keep(run: RunFolder, name: str, arrays: Any) -> None:
+        written[0] += 1
+        if written[0] - 1 == write:
+            if not before:
+                real(run, name, arrays)
+            raise Killed
+        real(run, name, arrays)
+
+    monkeypatch.setattr(RunFolder, "keep", keep)
+    broken = Sites()
+    with pytest.raises(Killed):
+        broken.run(tmp_path / "run")
+    rest = Sites()
+    assert bits(rest.run(tmp_path / "run")) == whole
+    assert broken.asked("a") + rest.asked("a") == EVERY
+
+
+def test_sites_that_change_from_round_to_round(tmp_path: Path) -> None:
+    """Each round is the mean over those who answered it."""
+    study = make_study(
+        FOUR,
+        quorum={"min_sites": 2},
+        **CONTENT | {"folds": 1, "training": {"rounds": 3, "averaged_rounds": 1}},
+    )
+    sites = Sites(study)
+    gone = {1: set(), 2: {"b"}, 3: {"c", "d"}}
+
+    def at(look: int) -> None:
+        number = 1 + sum(e["event"] == "asked" for e in sites.federation.run.events())
+        sites.grid.away = gone[min(number, 3)]
+
+    sites.grid.at_look = at
+    network = sites.run(tmp_path / "run")[0]
+    weights = initial_weights(0.02, study.cnn.dropout, 128, study.seed)
+    for number in (1, 2, 3):
+        names = [name for name in FOUR if name not in gone[number]]
+        question = TrainQuestion("", 0, number, 1, 0.0, BALANCE[0], weights)
+        own = [honest(name)(question).weights.astype(float) for name in names]
+        counts = [SIZES[name] for name in names]
+        weights = np.average(own, axis=0, weights=counts).astype(np.float32)
+    np.testing.assert_allclose(network, weights, rtol=1e-6, atol=1e-6)
+    assert [sorted(e["failures"]) for e in sites.federation.run.events() if "failures" in e] == [
+        [],
+        ["b"],
+        ["c", "d"],
+    ]

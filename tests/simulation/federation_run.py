@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Event
+from typing import Any, Protocol
 
-from flwr.app import Message
+from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from client.cohort.importers import import_table
 from client.cohort.rows import load_rows
 from client.cohort.site_folder import SiteFolder
-from client.context import SiteContext
 from client.phantoms.consortium import DEFAULT, make_consortium
-from client.worker.worker import Worker
+from client.worker.desk import WorkerDesk
 from common.feature_names import all_names
 from common.study import Study
 from server.app import conduct
+from server.directory import Present
 from server.federation import Federation, Watch
 from server.run import RunFolder
+from simulation.workers import local_worker
 
 NAMES = {"aldgate": "train", "coimbra": "train", "dorpat": "external"}
 PHANTOMS = tuple(site for site in DEFAULT if site.name in NAMES)
 
 
-def tiny_study() -> Study:
+def tiny_study(folds: int = 2) -> Study:
     return Study.model_validate(
         {
             "name": "tiny",
             "seed": 5,
-            "folds": 2,
+            "folds": folds,
             "sites": [{"name": name, "role": role} for name, role in NAMES.items()],
             "cohort": {"minimum_patients_per_class": 2},
             "cnn": {"width": 0.05},
@@ -53,46 +56,75 @@ def make_sites(folder: Path, patients: int = 8, slices: int = 2) -> Path:
     return folder / "sites"
 
 
-class NearGrid:
-    """A Grid whose nodes answer at once, in this process, the last asked first."""
+class Asked(Protocol):
+    """Whatever answers a sealed question."""
 
-    def __init__(self, workers: list[Worker]) -> None:
+    def ask(self, stage: str, record: RecordDict) -> RecordDict: ...
+
+
+class Killed(Exception):
+    """Stands in for the end of the coordinator's process."""
+
+
+class NearGrid:
+    """A Grid whose nodes answer at once, in this process; the coordinator dies at `dies_at`."""
+
+    def __init__(self, workers: Mapping[str, Asked], dies_at: int = 0) -> None:
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
-        self.workers = dict(enumerate(workers, start=1))
+        self.names = dict(enumerate(workers, start=1))
+        self.workers = workers
         self.waiting: list[Message] = []
+        self.dies_at = dies_at
         self.pushed = 0
 
-    def get_node_ids(self) -> Iterable[int]:
-        return list(self.workers)
+    def present(self) -> dict[str, Present]:
+        return {name: Present(node, "") for node, name in self.names.items()}
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         found = []
         for message in messages:
             self.pushed += 1
+            if self.pushed == self.dies_at:
+                raise Killed
             message.metadata.__dict__["_message_id"] = f"message {self.pushed}"
             stage = message.metadata.message_type.removeprefix("query.")
-            answer = self.workers[message.metadata.dst_node_id].ask(stage, message.content)
+            worker = self.workers[self.names[message.metadata.dst_node_id]]
+            answer = worker.ask(stage, message.content)
             self.waiting.append(Message(answer, reply_to=message))
             found.append(message.metadata.message_id)
         return found
 
     def pull_messages(self, ids: Iterable[str]) -> Iterable[Message]:
-        return [self.waiting.pop()]
+        wanted = set(ids)
+        for message in reversed(self.waiting):
+            if message.metadata.reply_to_message_id in wanted:
+                self.waiting.remove(message)
+                return [message]
+        return []
 
 
 def quiet(stage: str, detail: str) -> None:
     """Watch, and say nothing."""
 
 
-def run_near(sites: Path, out: Path, stop: Event, watch: Watch = quiet) -> None:
+def workers_of(sites: Path, study: Study) -> dict[str, WorkerDesk]:
+    """The sites' own workers, in this process."""
+    return {name: local_worker(str(sites / name), study.canonical()) for name in NAMES}
+
+
+def run_near(
+    sites: Path,
+    out: Path,
+    stop: Event | None = None,
+    watch: Watch = quiet,
+    study: Study | None = None,
+    grid: NearGrid | None = None,
+) -> None:
     """Run the tiny study in this process, all stages by the coordinator's own code."""
-    study = tiny_study()
+    study = study or tiny_study()
     run = RunFolder.begin(out, study)
-    workers = [
-        Worker(SiteContext(SiteFolder.open(sites / name), study, run.identity)) for name in NAMES
-    ]
-    grid = NearGrid(workers)
-    federation = Federation(grid, run, 600.0, watch, stop)  # type: ignore[arg-type]
+    grid = grid or NearGrid(workers_of(sites, study))
+    federation = Federation(grid, run, grid, watch, stop or Event())  # type: ignore[arg-type]
     conduct(federation, run, list(all_names()), watch)
 
 
@@ -101,3 +133,17 @@ def release_bytes(out: Path) -> dict[str, bytes]:
     folder = out / "release"
     names = [*sorted(path.name for path in folder.glob("*.safetensors")), "release.json"]
     return {name: (folder / name).read_bytes() for name in names}
+
+
+def results_of(out: Path) -> dict[str, Any]:
+    """What results.json holds."""
+    content: dict[str, Any] = json.loads((out / "results.json").read_text())
+    return content
+
+
+def numbers_of(out: Path) -> dict[str, Any]:
+    """The results but for what differs from run to run."""
+    content = results_of(out)
+    for name in ("run", "seconds", "messages", "traffic", "looks_at_external"):
+        del content[name]
+    return content

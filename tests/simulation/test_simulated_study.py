@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import signal
 import threading
@@ -12,7 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation_run import NAMES, make_sites, release_bytes, run_near, tiny_study
+from federation_run import (
+    NAMES,
+    make_sites,
+    numbers_of,
+    release_bytes,
+    results_of,
+    run_near,
+    tiny_study,
+)
 
 from client.predict import predict, write_scores
 from common.errors import Interrupted, RunError, WrongUse
@@ -36,21 +43,8 @@ def sites(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def near(folder: Path, sites: Path) -> Path:
     """A run in this very process: one process, the last site answers first."""
-    run_near(sites, folder / "near", threading.Event())
+    run_near(sites, folder / "near")
     return folder / "near"
-
-
-def results_of(out: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((out / "results.json").read_text())
-    return content
-
-
-def numbers_of(out: Path) -> dict[str, Any]:
-    """The results but for what differs from run to run."""
-    content = results_of(out)
-    for name in ("run", "seconds", "messages", "traffic", "looks_at_external"):
-        del content[name]
-    return content
 
 
 def test_the_results_are_complete(near: Path) -> None:
@@ -71,6 +65,8 @@ def test_the_results_are_complete(near: Path) -> None:
     }  # fmt: skip
     assert set(found["traffic"]) == set(NAMES)
     assert found["looks_at_external"] == {"dorpat": 1}
+    assert found["messages"] == 2 + 2 * 2 + found["newton_rounds"] + 4
+    assert [path.name for path in near.iterdir() if path.is_dir()] == ["release"]
     assert "Not a medical device" in (near / "release" / "MODEL_CARD.md").read_text()
 
 
@@ -125,7 +121,7 @@ def test_a_run_stopped_near_goes_on_to_the_same_bits(
         run_near(sites, tmp_path / "run", stop, watch)
     assert not (tmp_path / "run" / "results.json").exists()
     assert not (tmp_path / "run" / "release").exists()
-    run_near(sites, tmp_path / "run", threading.Event())
+    run_near(sites, tmp_path / "run")
     assert release_bytes(tmp_path / "run") == release_bytes(near)
     assert numbers_of(tmp_path / "run") == numbers_of(near)
 

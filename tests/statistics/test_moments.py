@@ -7,7 +7,7 @@ import pytest
 
 from common.statistics.checks import StatisticsError
 from common.statistics.moments import Moments, moments, standardize
-from common.statistics.pruning import prune, prune_standardized
+from common.statistics.pruning import prune
 from common.statistics.sums import pack_symmetric, total, unpack_symmetric
 
 
@@ -149,7 +149,9 @@ def test_pruning_breaks_ties_by_index_despite_rounding():
     x[:, 3] = -x[:, 1]
     for order in ([0, 1, 2], [2, 0, 1]):
         parts = [moments(x[i::3], y[i::3]) for i in order]
-        assert prune_standardized(standardize(total(parts)), 0.999).tolist() == [0, 1, 2]
+        problem = standardize(total(parts))
+        kept = prune(problem.correlation, problem.target_correlation, 0.999)
+        assert kept.tolist() == [0, 1, 2]
 
 
 def test_pruned_features_are_below_the_limit_and_the_rest_is_explained():
@@ -157,7 +159,7 @@ def test_pruned_features_are_below_the_limit_and_the_rest_is_explained():
     x = rng.normal(size=(200, 5)) @ rng.normal(size=(5, 40)) + 0.5 * rng.normal(size=(200, 40))
     x[:, 7] = 0.25
     problem = standardize(moments(x / 3, (x[:, 0] > 0).astype(float)))
-    kept = prune_standardized(problem, 0.8)
+    kept = prune(problem.correlation, problem.target_correlation, 0.8)
     among = np.abs(problem.correlation[np.ix_(kept, kept)]) - np.eye(kept.size)
     assert 1 < kept.size < 39
     assert among.max() <= 0.8
