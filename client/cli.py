@@ -1,4 +1,4 @@
-"""`myofed site`: import a cohort, check it, measure it."""
+"""`myofed site`: import a cohort, check it, measure it, and take part in a study."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from client.cohort.rows import Source, cases_of
 from client.cohort.rules import CohortRules
 from client.cohort.site_folder import SiteFolder
 from client.import_cli import app as importers
+from client.site_cli import doctor, init, join, up
 from common.console import FAILED, console, progress_bar, show_json
 from common.errors import CohortError, Fault
 from common.study import Study, read_study
 
-app = typer.Typer(help="What a hospital does with its own cohort.", no_args_is_help=True)
+app = typer.Typer(
+    help="What a hospital does: its own cohort, and its part in a study.\n\nIn this order: import, "
+    "check, init, join, doctor, up.",
+    no_args_is_help=True,
+)
 app.add_typer(importers, name="import")
+for command in (init, join, doctor, up):
+    app.command()(command)
 
 StudyFile = Annotated[Path | None, typer.Option("--study", help="The study's protocol file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]

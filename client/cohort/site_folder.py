@@ -22,6 +22,8 @@ from common.versions import package_versions
 SITE_FILE = "site.json"
 TABLE_FILE = "cohort.csv"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_PARTIAL = ".partial-"
+_ROOMS = {"node", "link", "studies"}
 _PACKAGES = ("myofed", "numpy", "SimpleITK", "nibabel", "pydicom")
 
 
@@ -192,23 +194,39 @@ class SiteFolder:
 def new_site_folder(path: Path | str) -> Iterator[Path]:
     """Lend a folder to fill; it becomes `path` when all went well, and vanishes otherwise.
 
+    What `myofed site init` makes may be there before: a volume of a container is, always.
+
     Raises:
-        CohortError: `path` holds something already.
+        CohortError: `path` holds something else already.
     """
     path = Path(os.path.abspath(path))
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    is_there = path.is_dir()
+    if path.exists() and (not is_there or any(not _is_room(held) for held in path.iterdir())):
         kind = "a site folder" if (path / SITE_FILE).exists() else "something else"
         raise CohortError(
             f"{path} is there already and holds {kind}; it is not overwritten.",
             "Give another --out, or move the folder away first.",
         )
-    work = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    name = f"{_PARTIAL}{os.getpid()}"
+    work = path / name if is_there else path.with_name(f".{path.name}{name}")
     try:
         work.mkdir(parents=True)
         yield work
-        work.rename(path)
+        if is_there:
+            # site.json makes it a site folder, so it comes when everything else is there.
+            for held in sorted(work.iterdir(), key=lambda held: held.name == SITE_FILE):
+                held.rename(path / held.name)
+        else:
+            work.rename(path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _is_room(path: Path) -> bool:
+    """Say whether it is made by `myofed site init` and `join`, or left by an import that died."""
+    if path.name in _ROOMS or path.name.startswith(_PARTIAL):
+        return path.is_dir()
+    return path.name.endswith(".join.json")
 
 
 def check_names(name: str, positive: str, negative: str, myocardium: int) -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from client.imaging import cache
 from client.imaging.measure import measure
-from client.imaging.preprocess import Preprocessing, channels
+from client.imaging.preprocess import Preprocessing
 from client.imaging.radiomics import RadiomicsRecipe, extractor
 from common.errors import Fault, ImageError
 from common.feature_names import all_names
@@ -45,7 +45,7 @@ class CaseFeatures:
     """What was measured on a case of n slices, or the `fault` that kept it from being measured.
 
     `slices`: indices z; `features` (n, 939) float64; `areas_mm2` (n,); `notes`: what was mended;
-    `entry`: the cache file that `cnn_tensors` reads; `cached`: it was there before this run.
+    `entry`: its file, for `cache.read_entry`; `cached`: it was there before this run.
     """
 
     case_id: str
@@ -93,22 +93,6 @@ def extract_cases(
     else:
         _in_processes(cases, waiting, preprocessing, recipe, cache_dir, count, done)
     return [found[index] for index in range(len(cases))]
-
-
-def cnn_tensors(result: CaseFeatures) -> npt.NDArray[np.float32]:
-    """Read the network's input of a case: (n, 3, crop, crop) float32, image, mask, image x mask.
-
-    Raises `ImageError` for a case with a fault, and where its cache entry has gone or is damaged.
-    """
-    if result.entry is None:
-        raise ImageError(f"case {result.case_id} was not measured.", "See its fault.")
-    entry = cache.load(result.entry.parent, result.entry.stem)
-    if entry is None:
-        raise ImageError(
-            f"the cache entry of case {result.case_id} has gone or is damaged.",
-            "Run the extraction again: it measures this case anew.",
-        )
-    return channels(entry.images, entry.masks)
 
 
 def available_cores() -> int:

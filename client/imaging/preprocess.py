@@ -112,21 +112,6 @@ def scale_intensity(image: Image, recipe: Preprocessing) -> npt.NDArray[np.float
     return scaled
 
 
-def cnn_input(prepared: PreparedSlice, recipe: Preprocessing) -> npt.NDArray[np.float32]:
-    """Return the network's three channels: image, mask, image x mask; (3, crop, crop) float32.
-
-    Raises `ImageError` where the crop cannot hold the whole myocardium.
-    """
-    rows, columns = crop_window(prepared.mask, recipe)
-    return channels(prepared.image[rows, columns], prepared.mask[rows, columns])
-
-
-def channels(image: npt.NDArray[np.float32], mask: Mask) -> npt.NDArray[np.float32]:
-    """Stack image, mask and image x mask along a new axis before the last two; float32."""
-    plane = mask.astype(np.float32)
-    return np.stack([image, plane, image * plane], axis=-3)
-
-
 def crop_window(mask: Mask, recipe: Preprocessing) -> tuple[slice, slice]:
     """Rows and columns of the network's crop, `recipe.crop` long and inside the field.
 

@@ -10,11 +10,10 @@ import pytest
 import SimpleITK as sitk
 
 import client.imaging.extract as extract
-from client.imaging.cache import Entry, case_key, load, save
-from client.imaging.extract import Case, cnn_tensors, extract_cases
-from client.imaging.preprocess import Preprocessing, cnn_input, prepare_slice
+from client.imaging.cache import Entry, case_key, load, read_entry, save
+from client.imaging.extract import Case, extract_cases
+from client.imaging.preprocess import Preprocessing, crop_window, prepare_slice
 from client.imaging.radiomics import RadiomicsRecipe, extract_slice
-from common.errors import ImageError
 
 PREPROCESSING = Preprocessing()
 RECIPE = RadiomicsRecipe()
@@ -54,12 +53,14 @@ def test_a_case_is_its_slices_measured_one_by_one(tmp_path):
     image = sitk.GetArrayFromImage(sitk.ReadImage(str(case.image)))
     mask = sitk.GetArrayFromImage(sitk.ReadImage(str(case.mask))) == 2
     spacing = sitk.ReadImage(str(case.image)).GetSpacing()[:2]
-    tensors = cnn_tensors(result)
+    entry = read_entry(result.entry)
     for row, z in enumerate(result.slices):
         prepared = prepare_slice(image[z], mask[z], spacing, PREPROCESSING)
         assert np.allclose(result.features[row], extract_slice(prepared, RECIPE), rtol=1e-12)
         assert result.areas_mm2[row] == prepared.mask.sum()
-        assert np.array_equal(tensors[row], cnn_input(prepared, PREPROCESSING))
+        window = crop_window(prepared.mask, PREPROCESSING)
+        assert np.array_equal(entry.images[row], prepared.image[window])
+        assert np.array_equal(entry.masks[row], prepared.mask[window])
 
 
 def test_a_repeat_comes_from_the_cache_bit_by_bit(tmp_path, monkeypatch):
@@ -107,12 +108,11 @@ def test_a_damaged_entry_is_measured_again(tmp_path, damage):
             damage
         ]
     )
-    with pytest.raises(ImageError, match="gone or is damaged"):
-        cnn_tensors(first)
+    assert load(first.entry.parent, first.entry.stem) is None
     (again,) = run([case], tmp_path / "cache")
     assert not again.cached
     assert same(first, again)
-    assert cnn_tensors(again).shape == (1, 3, 128, 128)
+    assert read_entry(again.entry).images.shape == (1, 128, 128)
 
 
 def test_an_entry_with_arrays_of_other_lengths_is_not_believed(tmp_path):
@@ -169,8 +169,7 @@ def test_a_bad_case_is_a_fault_and_the_others_go_on(tmp_path):
     assert "does not exist" in said[1]
     assert "slice 9 does not exist: the image has 3" in said[2]
     assert "slice 0 shows no myocardium" in said[3]
-    with pytest.raises(ImageError, match="was not measured"):
-        cnn_tensors(results[0])
+    assert results[0].entry is None
     image = nibabel.load(flat.image)
     nibabel.save(nibabel.Nifti1Image(np.ones(image.shape, np.int16), image.affine), flat.image)
     (constant,) = run([flat], tmp_path / "cache")
@@ -193,8 +192,10 @@ def test_one_process_and_two_give_the_same_bits(tmp_path):
     two = run([*cases, bad], tmp_path / "two", workers=2)
     assert all(same(a, b) for a, b in zip(one, two, strict=True))
     assert two[3].fault == one[3].fault
-    tensors = [np.stack([cnn_tensors(r) for r in results[:3]]) for results in (one, two)]
-    assert tensors[0].tobytes() == tensors[1].tobytes()
+    for a, b in zip(one[:3], two[:3], strict=True):
+        entries = read_entry(a.entry), read_entry(b.entry)
+        for name in ("images", "masks"):
+            assert len({getattr(entry, name).tobytes() for entry in entries}) == 1
 
 
 @pytest.mark.realdata

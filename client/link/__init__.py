@@ -1,0 +1,1 @@
+"""Between a site's two rooms: the node has the network, the worker has the data."""

@@ -1,0 +1,151 @@
+"""The resident carrier: carries each question from the SuperNode to the site's worker and back.
+
+It takes the place of Flower's SuperExec, which starts a fresh process for every message. That
+process would unpack the app that the coordinator sent and run it. Here the app that runs is the
+installed one, always; what the coordinator sends is never unpacked.
+
+It is a thread of the SuperNode's process: the two live and die together, and the SuperNode's loop
+wakes it, so nothing is polled. It speaks to the SuperNode over the Runtime API on the loopback
+interface, whose task claims are signed with a secret that never leaves this process.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+from flwr.app import Error, Message
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode, SubStatus
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    AcquireTaskResponse,
+    SendTaskHeartbeatRequest,
+)
+from flwr.proto.task_pb2 import Task
+from flwr.supercore.constant import TaskType
+from flwr.supercore.heartbeat import HeartbeatSender
+from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, SuperExecAuthHttpInterceptor
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+from common.errors import MyoFedError
+
+CLAIM = "/flwr.proto.Runtime/AcquireTask"
+TAKEN = (TaskType.CLIENT_APP, TaskType.AGENT_APP)
+"""Of these only the first is carried. The other is answered with a refusal, because the SuperNode
+would wait for an answer for ever."""
+
+CLAIM_AGAIN_SECONDS = 1.0
+
+NOT_CARRIED = "This site answers the questions of a study only."
+
+log = logging.getLogger("myofed.node")
+
+
+class Carrier:
+    """Carries questions, one at a time, when it is woken.
+
+    Parameters
+    ----------
+    address
+        Of the SuperNode's Runtime API.
+    secret
+        By which the SuperNode knows that a claim of a task is the carrier's.
+    app
+        The installed ClientApp.
+    broken
+        Called when the carrier itself cannot go on.
+    """
+
+    def __init__(
+        self, address: str, secret: bytes, app: ClientApp, broken: Callable[[], None]
+    ) -> None:
+        self._address = address
+        self._app = app
+        self._broken = broken
+        self._wanted = threading.Event()
+        signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={CLAIM})
+        self._claims = RuntimeHttpClient.from_server_address(address, True, None, [signed])
+
+    def start(self) -> None:
+        """Begin to wait for the first call."""
+        threading.Thread(target=self._run, name="myofed-carrier", daemon=True).start()
+
+    def wake(self) -> None:
+        """Say that the SuperNode waits for an answer.
+
+        Nothing is claimed before the first call: it comes from the SuperNode's own loop, when its
+        Runtime API is up, so no other process can stand in for it on that port.
+        """
+        self._wanted.set()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._wanted.wait()
+                self._wanted.clear()
+                while (claim := self._claim()) is not None:
+                    self._carry(claim.token, claim.task)
+        except BaseException:
+            # The SuperNode's loop would wait for this one answer until it is started anew.
+            log.exception("The carrier ended.")
+            self._broken()
+
+    def _claim(self) -> AcquireTaskResponse | None:
+        """Claim the next question; None if there is none, or the SuperNode did not take part."""
+        try:
+            claim = self._claims.AcquireTask(AcquireTaskRequest(supported_task_types=TAKEN))
+        except httpx.HTTPError as error:
+            log.error("The SuperNode gave no question away: %s", error)
+            time.sleep(CLAIM_AGAIN_SECONDS)
+            return None
+        return claim if claim.HasField("task") and claim.token else None
+
+    def _carry(self, token: str, task: Task) -> None:
+        """Carry one question; whatever happens, the SuperNode is told that it is over."""
+        bearing = [RuntimeTokenHttpInterceptor(token)]
+        with RuntimeHttpClient.from_server_address(self._address, True, None, bearing) as client:
+            heartbeat = HeartbeatSender(lambda: _beat(client))
+            heartbeat.start()
+            status = SubStatus.FAILED
+            try:
+                # The bundle comes along with the rest, and is let go unread.
+                message, context, _, _ = pull_task_input(client)
+                carried = task.type == TaskType.CLIENT_APP
+                reply = self._answer(message, context) if carried else _refusal(message)
+                push_message(client, reply, context)
+                status = SubStatus.COMPLETED
+            finally:
+                push_task_output(client, context=None, sub_status=status, details="")
+                if heartbeat.is_running:
+                    heartbeat.stop()
+
+    def _answer(self, message: Message, context: object) -> Message:
+        try:
+            return self._app(message, context)  # type: ignore[arg-type]
+        except MyoFedError as error:
+            log.error("%s: %s", message.metadata.message_type, error)
+            reason = f"{error.code}: {error.public}"
+        except Exception:
+            log.exception("%s failed", message.metadata.message_type)
+            reason = f"{MyoFedError.code}: {MyoFedError.public}"
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+
+
+def _refusal(message: Message) -> Message:
+    return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, NOT_CARRIED), reply_to=message)
+
+
+def _beat(client: RuntimeHttpClient) -> bool:
+    """Tell the SuperNode that the task goes on. A task that it gave up is not worth more tries."""
+    try:
+        client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+    except httpx.TransportError:
+        return False
+    except httpx.HTTPStatusError:
+        return True
+    return True

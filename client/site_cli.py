@@ -1,0 +1,160 @@
+"""`myofed site init`, `join`, `up`, `doctor`: a hospital's way into a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from client.rooms import Part
+from common.check import Verdict, worst
+from common.console import FAILED, console, progress_bar, show_json
+
+if TYPE_CHECKING:
+    from client.membership import Joined
+
+Folder = Annotated[Path, typer.Argument(help="The site's folder, for example sites/tufts.")]
+Only = Annotated[
+    str, typer.Option("--only", help="'worker' or 'node': one of the two, where they run apart.")
+]
+LinkFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--link",
+        help="Folder of the socket between the two; a short path. By default FOLDER/link.",
+    ),
+]
+
+
+def init(
+    folder: Folder,
+    name: Annotated[
+        str, typer.Option("--name", help="The site's name in the roster; by default the cohort's.")
+    ] = "",
+    request: Annotated[
+        Path | None,
+        typer.Option("--request", help="Join request to write; by default FOLDER/NAME.join.json."),
+    ] = None,
+) -> None:
+    """Make this site's key pair and the join request for the coordinator.
+
+    The private key stays in FOLDER/node and never leaves this computer. Import the cohort into the
+    same folder, before or after.
+    """
+    from client.membership import initialise
+
+    made = initialise(folder, name, request)
+    kept = "" if made.key_is_new else " (the key was there already and is kept)"
+    console.print(f"{made.name}: join request written to {made.request}{kept}", soft_wrap=True)
+    console.print(f"key fingerprint: {made.key_fingerprint}", soft_wrap=True)
+    console.print(
+        "Next: send the file to the coordinator and compare the fingerprint by telephone. It sends "
+        f"back an invitation: myofed site join {folder} invitation.json",
+        soft_wrap=True,
+    )
+    if not made.has_cohort:
+        console.print(
+            f"There is no cohort in {folder} yet: myofed site import table ... --out {folder} "
+            f"--name {made.name}",
+            soft_wrap=True,
+        )
+
+
+def join(
+    folder: Folder,
+    invitation: Annotated[Path, typer.Argument(help="The coordinator's invitation (JSON).")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Trust a new certificate authority from now on.")
+    ] = False,
+    coordinator_health: Annotated[
+        str,
+        typer.Option(
+            "--coordinator-health",
+            help="host:port of the coordinator's gRPC health service, if it is open to sites.",
+        ),
+    ] = "",
+    health: Annotated[
+        str,
+        typer.Option("--health", help="host:port where this node's own health service listens."),
+    ] = "",
+) -> None:
+    """Join the coordinator of an invitation, and approve its study.
+
+    Shows what to compare by telephone. Joining again adds a study, or brings a new address.
+    """
+    from client.membership import join as join_site
+
+    done = join_site(folder, invitation, replace, coordinator_health, health, show=_show_joined)
+    if done.replaced:
+        console.print("The earlier coordinator's authority is no longer trusted.")
+    console.print(f"{len(done.approved)} study(ies) approved by this site.")
+    console.print(
+        f"Next: myofed site doctor {folder}, then: myofed site up {folder}", soft_wrap=True
+    )
+
+
+def up(
+    folder: Folder,
+    only: Only = "",
+    link: LinkFolder = None,
+    health: Annotated[
+        str,
+        typer.Option(
+            "--health", help="host:port of the node's own gRPC health service, for containers."
+        ),
+    ] = "",
+) -> None:
+    """Run the site: its worker and its node, restarted when they end. Ctrl-C stops both.
+
+    The node connects to the coordinator and tries again for as long as it must. Logs:
+    FOLDER/site.log, FOLDER/worker.log and FOLDER/node/node.log.
+    """
+    from datetime import datetime
+
+    from client.site_up import up as run_site
+    from common.supervise import stop_signals
+
+    def tell(words: str) -> None:
+        console.print(f"{datetime.now():%H:%M:%S} {words}", markup=False, soft_wrap=True)
+
+    with stop_signals() as stop:
+        run_site(folder, stop, tell, Part.of(only), link, health)
+    console.print("Stopped. Nothing is left running.")
+
+
+def doctor(
+    folder: Folder,
+    only: Annotated[
+        str, typer.Option("--only", help="'node': without the checks of the data.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
+) -> None:
+    """Check everything between this site and its coordinator, and say how to fix what is wrong.
+
+    The exit code is 1 if any check failed. Nothing is sent but what a connection needs.
+    """
+    from client.doctor.plan import examine_site
+    from common.check_table import show_checks
+
+    with_data = Part.of(only) is not Part.NODE
+    if with_data:
+        with progress_bar("cohort") as progress:
+            checks = examine_site(folder, progress=progress)
+    else:
+        checks = examine_site(folder, with_data=False)
+    if as_json:
+        show_json([check.as_dict() for check in checks])
+    else:
+        show_checks(checks)
+    if worst(checks) is Verdict.FAIL:
+        raise typer.Exit(FAILED)
+
+
+def _show_joined(joined: Joined) -> None:
+    study = joined.study
+    console.print("Compare these with the coordinator by telephone:")
+    console.print(f"  coordinator   {joined.address}", soft_wrap=True)
+    console.print(f"  its authority {joined.ca_fingerprint}", soft_wrap=True)
+    console.print(f"  study         {study.name}, this site's role: {joined.role}", soft_wrap=True)
+    console.print(f"  fingerprint   {study.fingerprint}", soft_wrap=True)

@@ -1,0 +1,126 @@
+"""A site's two processes, kept running, and what happens to them in plain lines."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from client.doctor.route import Address
+from client.link.place import target_of
+from client.node.words import last_words
+from client.rooms import NodeRoom, Part, link_of
+from common.errors import WrongUse
+from common.supervise import Child, Supervisor
+
+LOOK_SECONDS = 0.5
+_SERVED = "Stop the other 'myofed site up' first; a site has one of each."
+
+
+def up(
+    site: Path,
+    stop: threading.Event,
+    tell: Callable[[str], None],
+    only: Part | None = None,
+    link: Path | None = None,
+    health: str = "",
+) -> None:
+    """Run worker and node, or one of them, until `stop` is set; all they started ends with them.
+
+    Raises
+    ------
+    WrongUse
+        The site has not joined a coordinator, or is up already, or `health` is no address.
+    LinkError
+        The link's folder has too long a path.
+    CohortError
+        There is no cohort for the worker.
+    """
+    folder = (link or link_of(site)).absolute()
+    target_of(folder)
+    parts = [only] if only else [Part.WORKER, Part.NODE]
+    children, looks = [], []
+    for part in parts:
+        if part is Part.WORKER:
+            child, look = _worker(site.absolute(), folder)
+        else:
+            child, look = _node(site.absolute(), folder, health)
+        children.append(child)
+        looks.append(look)
+    supervisor = Supervisor(children, tell)
+    watching = threading.Thread(target=_watch, args=(looks, tell, stop))
+    watching.start()
+    try:
+        supervisor.run(stop)
+    finally:
+        stop.set()
+        watching.join()
+
+
+def _worker(site: Path, link: Path) -> tuple[Child, Callable[[], str]]:
+    from client.cohort.site_folder import SiteFolder
+
+    SiteFolder.open(site)
+    if worker_serves(link):
+        raise WrongUse(f"A worker serves {link} already.", _SERVED)
+    argv = (sys.executable, "-m", "client.worker.process", str(site), "--link", str(link))
+    child = Child(Part.WORKER.value, argv, {"PYTHONUNBUFFERED": "1"}, site / "worker.log")
+    return child, lambda: "worker: ready" if worker_serves(link) else ""
+
+
+def _node(site: Path, link: Path, health: str) -> tuple[Child, Callable[[], str]]:
+    room = NodeRoom.of(site)
+    room.joined()
+    _refuse_second_node(room)
+    room.state.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "client.node.process", str(room.path), "--link", str(link)]
+    if health:
+        argv += ["--health", str(Address.parse(health))]
+    child = Child(Part.NODE.value, argv, {"PYTHONUNBUFFERED": "1"}, room.log)
+
+    def look() -> str:
+        state, words = last_words(room)
+        return f"node: {state}: {words}" if state else ""
+
+    return child, look
+
+
+def worker_serves(link: Path, seconds: float = 1.0) -> bool:
+    """Ask the worker's health service on the link's socket."""
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(target_of(link), options) as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=seconds
+            )
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _watch(
+    looks: list[Callable[[], str]], tell: Callable[[str], None], stop: threading.Event
+) -> None:
+    """Tell each change once."""
+    before = [""] * len(looks)
+    while not stop.wait(LOOK_SECONDS):
+        for place, look in enumerate(looks):
+            now = look()
+            if now and now != before[place]:
+                tell(now)
+            before[place] = now
+
+
+def _refuse_second_node(room: NodeRoom) -> None:
+    if not room.lock.exists():
+        return
+    with room.lock.open("a", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise WrongUse(f"A node runs with {room.path} already.", _SERVED) from None

@@ -1,0 +1,81 @@
+"""The worker's desk: it opens the envelope and finds the worker of that study and run.
+
+Approvals are looked up for each question, so a new one needs no restart and one that was taken
+away counts at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from flwr.app import ConfigRecord, RecordDict
+
+from client.approved import approved_study
+from client.cohort.site_folder import SiteFolder
+from client.context import SiteContext
+from client.worker.worker import Worker
+from common.errors import MyoFedError, RunError
+from common.messages import Refusal
+from common.records import refusal_record, unsealed
+from common.study import Study
+
+KEPT = 2
+"""Workers kept: one holds the rows of the site, and rarely are there more runs than one."""
+
+
+class WorkerDesk:
+    """Answers the sealed questions of every study that a site approved.
+
+    Parameters
+    ----------
+    study_of
+        Finds an approved study by its fingerprint; by default among the site's approvals.
+
+    Raises
+    ------
+    CohortError
+        There is no site folder.
+    """
+
+    def __init__(
+        self, site_path: Path | str, study_of: Callable[[str], Study] | None = None
+    ) -> None:
+        self.site = SiteFolder.open(site_path)
+        self.study_of = study_of or partial(approved_study, self.site.path)
+        self.log = logging.getLogger(f"myofed.site.{self.site.name}")
+        self._workers: dict[tuple[str, str], Worker] = {}
+
+    def ask(self, stage: str, record: RecordDict) -> RecordDict:
+        """Answer a question in its envelope; never raises but for Ctrl-C."""
+        try:
+            envelope, question = unsealed(record)
+            worker = self._worker(_fingerprint(question), envelope.run)
+        except MyoFedError as error:
+            self.log.error("%s: %s", stage, error)
+            return refusal_record(Refusal(error.code, error.public))
+        except Exception:
+            self.log.exception("%s failed", stage)
+            return refusal_record(Refusal("internal", MyoFedError.public))
+        return worker.ask(stage, question)
+
+    def _worker(self, fingerprint: str, run: str) -> Worker:
+        study = self.study_of(fingerprint)
+        worker = self._workers.pop((fingerprint, run), None)
+        if worker is None:
+            while len(self._workers) >= KEPT:
+                del self._workers[next(iter(self._workers))]
+            # The folder is opened anew: a new run sees the site's cohort as it is now.
+            worker = Worker(SiteContext(SiteFolder.open(self.site.path), study, run))
+        self._workers[fingerprint, run] = worker
+        return worker
+
+
+def _fingerprint(question: RecordDict) -> str:
+    content = question.get("fields")
+    found = content.get("fingerprint") if isinstance(content, ConfigRecord) else None
+    if not isinstance(found, str):
+        raise RunError("A question came that names no study.")
+    return found

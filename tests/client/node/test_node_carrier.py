@@ -1,0 +1,163 @@
+"""The carrier without a network: what it answers, and that no question is ever left unanswered."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import httpx
+import pytest
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.constant import SubStatus
+from flwr.proto.runtime_pb2 import AcquireTaskResponse
+from flwr.proto.task_pb2 import Task
+from flwr.supercore.constant import TaskType
+from flwr.supercore.task_identity import TaskIdentity
+
+from client.node import carrier as module
+from client.node.carrier import NOT_CARRIED, Carrier
+from common.errors import CohortError, MyoFedError
+
+SECRET = "Patient P07-Smith in /data/hospital/P07.nii.gz"
+
+
+class Runtime:
+    """Stands in for the client of the SuperNode's Runtime API, and for what speaks through it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[str] = []
+        self.replies: list[Message] = []
+        self.outputs: list[str] = []
+        self.pull_error: Exception | None = None
+        self.claim_errors: list[Exception] = []
+        self.beats = 0
+
+    def from_server_address(self, *_: Any) -> Runtime:
+        return self
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def AcquireTask(self, request: Any) -> AcquireTaskResponse:
+        if self.claim_errors:
+            raise self.claim_errors.pop()
+        if not self.waiting:
+            return AcquireTaskResponse()
+        kind = self.waiting.pop(0)
+        assert kind in request.supported_task_types
+        return AcquireTaskResponse(task=Task(task_id=1, type=kind), token="token")
+
+    def SendTaskHeartbeat(self, _: Any) -> None:
+        self.beats += 1
+
+    def pull_task_input(self, _: Any) -> tuple[Message, Context, None, None]:
+        if self.pull_error is not None:
+            raise self.pull_error
+        content = RecordDict({"question": ConfigRecord({"number": 1})})
+        message = Message(content, dst_node_id=2, message_type="query.enrol")
+        context = Context(1, 2, {}, RecordDict(), {}, 1)
+        return message, context, None, None
+
+    def push_message(self, _: Any, reply: Message, context: Context) -> None:
+        self.replies.append(reply)
+
+    def push_task_output(self, _: Any, context: Any, sub_status: str, details: str) -> None:
+        assert context is None
+        assert details == ""
+        self.outputs.append(sub_status)
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
+    made = Runtime()
+    monkeypatch.setattr(module, "RuntimeHttpClient", made)
+    monkeypatch.setattr(module, "CLAIM_AGAIN_SECONDS", 0.0)
+    for name in ("pull_task_input", "push_message", "push_task_output"):
+        monkeypatch.setattr(module, name, getattr(made, name))
+    return made
+
+
+def app_that(raises: Exception | None = None) -> ClientApp:
+    app = ClientApp()
+
+    @app.query("enrol")
+    def _(message: Message, context: Context) -> Message:
+        if raises is not None:
+            raise raises
+        return Message(message.content, reply_to=message)
+
+    return app
+
+
+def carry(runtime: Runtime, app: ClientApp, *kinds: str) -> bool:
+    """Let the carrier take what waits; whether it broke."""
+    broken = threading.Event()
+    runtime.waiting = list(kinds)
+    carrier = Carrier("127.0.0.1:1", b"secret", app, broken.set)
+    carrier.start()
+    assert runtime.waiting == list(kinds), "nothing is claimed before the first call"
+    carrier.wake()
+    for _ in range(500):
+        if broken.wait(0.01) or len(runtime.outputs) == len(kinds):
+            break
+        carrier.wake()
+    return broken.is_set()
+
+
+def test_questions_are_carried_one_after_the_other(runtime: Runtime) -> None:
+    assert not carry(runtime, app_that(), TaskType.CLIENT_APP, TaskType.CLIENT_APP)
+    assert [reply.content["question"]["number"] for reply in runtime.replies] == [1, 1]
+    assert runtime.outputs == [SubStatus.COMPLETED] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError(SECRET), f"{MyoFedError.code}: {MyoFedError.public}"),
+        (CohortError(SECRET, SECRET), f"{CohortError.code}: {CohortError.public}"),
+    ],
+    ids=["unexpected", "expected"],
+)
+def test_an_exception_becomes_a_fixed_text(runtime: Runtime, error: Exception, reason: str) -> None:
+    assert not carry(runtime, app_that(error), TaskType.CLIENT_APP)
+    [reply] = runtime.replies
+    assert reply.has_error()
+    assert reply.error.reason == reason
+    assert runtime.outputs == [SubStatus.COMPLETED]
+
+
+def test_an_agent_is_answered_and_not_run(runtime: Runtime) -> None:
+    """Nobody would answer it, and the SuperNode would wait for ever."""
+    assert not carry(runtime, app_that(ValueError("ran")), TaskType.AGENT_APP)
+    assert runtime.replies[0].error.reason == NOT_CARRIED
+
+
+def test_a_question_that_cannot_be_answered_at_all_ends_the_node(runtime: Runtime) -> None:
+    runtime.pull_error = RuntimeError("No messages received from Runtime API")
+    assert carry(runtime, app_that(), TaskType.CLIENT_APP)
+    assert runtime.outputs == [SubStatus.FAILED]
+
+
+def test_a_refused_claim_is_tried_again(runtime: Runtime) -> None:
+    runtime.claim_errors = [httpx.ConnectError("refused"), httpx.ReadTimeout("slow")]
+    assert not carry(runtime, app_that(), TaskType.CLIENT_APP)
+    assert runtime.outputs == [SubStatus.COMPLETED]
+
+
+def test_a_heartbeat_that_fails_ends_nothing(runtime: Runtime) -> None:
+    assert module._beat(runtime)  # type: ignore[arg-type]
+    for error, again in (
+        (httpx.ConnectError("refused"), False),
+        (httpx.HTTPStatusError("gone", request=None, response=None), True),  # type: ignore[arg-type]
+    ):
+
+        def fail(_: Any, error: Exception = error) -> None:
+            raise error
+
+        runtime.SendTaskHeartbeat = fail  # type: ignore[method-assign]
+        assert module._beat(runtime) is again  # type: ignore[arg-type]
