@@ -14,6 +14,7 @@ from common.cli import app as study_app
 from common.console import DONE, FAILED, WRONG_USE, console, exit_code, progress_bar, show_error
 from common.console import to_person as _to_person
 from common.errors import MyoFedError
+from server.cli import app as coordinator_app
 from simulation.cli import demo, simulate
 
 INTERRUPTED = 130
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(study_app, name="study")
 app.add_typer(site_app, name="site")
+app.add_typer(coordinator_app, name="coordinator")
 app.command()(simulate)
 app.command()(demo)
 

@@ -1,0 +1,1 @@
+"""The coordinator on the network: its folder, certificates, SuperLink, and runs over Flower."""

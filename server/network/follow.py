@@ -1,0 +1,138 @@
+"""Watch a run from outside: its events as they come, and whether anybody still works on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from common.console import to_person
+from common.study import Study
+from server.network.control import Control, FlowerRun, SuperLinkDown
+from server.network.runs import (
+    FAILED,
+    FINISHED,
+    LIFE,
+    STOPPED,
+    Standing,
+    events,
+    flower_run,
+    standing,
+    words,
+)
+from server.run import RunFolder
+
+LOOK_SECONDS = 0.5
+ASK_SECONDS = 5.0
+"""How often Flower is asked about a run; in between, its events tell."""
+
+ENDS = (FINISHED, FAILED, STOPPED)
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Tail:
+    """The events of a run, each once, as they are written."""
+
+    run: RunFolder
+    _offset: int = field(default=0)
+
+    def new(self) -> list[dict[str, Any]]:
+        """Read what was added since the last call; a line that is being written comes next time."""
+        path = self.run.path / "events.jsonl"
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        found = []
+        for line in whole.splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+
+def follow(run: RunFolder, control: Control, tell: Tell) -> Standing:
+    """Follow a run until it has ended, one way or another, and say how it stands then.
+
+    A run whose process is gone without a word is noticed within a few seconds of its end.
+    """
+    tail = Tail(run)
+    asked = float("-inf")
+    ending = False
+    while True:
+        for event in tail.new():
+            ending = event["event"] in ENDS or (ending and event["event"] not in LIFE)
+            tell(event)
+        if ending or time.monotonic() - asked >= ASK_SECONDS:
+            asked = time.monotonic()
+            now = how_it_stands(run, control)
+            if now.state not in ("running", "starting"):
+                for event in tail.new():
+                    tell(event)
+                return now
+        time.sleep(LOOK_SECONDS)
+
+
+def how_it_stands(run: RunFolder, control: Control | None) -> Standing:
+    """Say how a run stands, and ask Flower where that is needed to know."""
+    now = standing(run)
+    if now.state != "interrupted" or control is None or now.flower is None:
+        return now
+    flower = flower_of(run, control)
+    now = standing(run, flower)
+    if now.state == "interrupted" and flower is not None and flower.details:
+        return replace(now, problem=(f"Flower says: {flower.details}", ""))
+    return now
+
+
+def flower_of(run: RunFolder, control: Control) -> FlowerRun | None:
+    """Ask Flower about the run that was started last; None if it cannot say."""
+    number = flower_run(events(run))
+    try:
+        return None if number is None else control.run(number)
+    except SuperLinkDown:
+        return None
+
+
+@contextmanager
+def progress_of(study: Study) -> Iterator[Tell]:
+    """Show where a run stands: a bar over the rounds of training, and what is being done.
+
+    Sites that are missing are named as it happens; what happened before is not told again.
+    """
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    rounds = study.folds * (study.training.rounds + 1)
+    others: set[str] = set()
+    trained: set[tuple[Any, Any]] = set()
+    with Progress(*columns, console=to_person) as bar:
+        task = bar.add_task("waiting for the run to begin", total=rounds + 5)
+
+        def tell(event: dict[str, Any]) -> None:
+            kind = event.get("event")
+            if kind == "stage-began":
+                bar.update(task, description=str(event["stage"]))
+            elif kind == "stage" and event["stage"] != "train":
+                others.add(event["stage"])
+            elif kind == "asked":
+                if event["stage"] == "train":
+                    trained.add((event.get("fold"), event.get("round")))
+                bar.update(task, description=words(event))
+                new = str(event.get("time", "")) >= now
+                for site, reason in sorted(event.get("failures", {}).items() if new else ()):
+                    bar.console.print(f"{words(event)}: without {site}: {reason}", markup=False)
+            bar.update(task, completed=min(rounds, len(trained)) + len(others))
+
+        yield tell
