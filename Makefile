@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint fast format clean
+.PHONY: setup demo test lint fast format proto clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,14 @@ fast: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Generates the link's code anew. The generator has an environment of its own: what it makes runs
+# with every later grpcio and with protobuf 5.29 and 6.
+proto:
+	$(PYTHON) -m venv build/proto
+	build/proto/bin/python -m pip install --disable-pip-version-check grpcio-tools==1.70.0
+	build/proto/bin/python -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. \
+		--grpc_python_out=. client/link/worker.proto
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -1,0 +1,98 @@
+"""Tiny phantom sites whose radiomics are measured already, and consortia of them on loopback."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from consortium import Consortium
+
+from client.cohort.importers import import_table
+from client.cohort.rows import load_rows
+from client.cohort.site_folder import SiteFolder
+from client.phantoms.consortium import DEFAULT, make_consortium
+from common.study import parse_study
+
+STUDY = """
+name = "tiny"
+seed = 5
+{extra}
+[[sites]]
+name = "aldgate"
+role = "train"
+[[sites]]
+name = "bergamo"
+role = "train"
+[[sites]]
+name = "coimbra"
+role = "train"
+[[sites]]
+name = "dorpat"
+role = "external"
+[cohort]
+minimum_patients_per_class = 2
+[cnn]
+width = 0.05
+[training]
+strategy = "fedavgm"
+rounds = {rounds}
+averaged_rounds = 2
+[fusion]
+sizes = [2, 4]
+inverse_penalties = [0.3, 1.0]
+patient_score = "mean"
+{tables}
+"""
+
+NAMES = tuple(site.name for site in DEFAULT)
+Build = Callable[..., Consortium]
+
+
+def study_text(extra: str = "", tables: str = "", rounds: int = 3) -> str:
+    return STUDY.format(extra=extra, tables=tables, rounds=rounds)
+
+
+@pytest.fixture(scope="session")
+def measured_sites() -> Iterator[Path]:
+    """Site folders of four phantom hospitals, eight patients of two slices each."""
+    with tempfile.TemporaryDirectory(prefix="mf-") as folder:
+        made = Path(folder)
+        study = parse_study(study_text())
+        for table in make_consortium(made / "phantoms", 3, 8, DEFAULT, slices=2):
+            name = table.parent.name
+            out = made / "sites" / name
+            import_table(table, out, name=name, positive="scar", negative="none", myocardium=2)
+            load_rows(SiteFolder.open(out), study, external=name == "dorpat", workers=2)
+        yield made / "sites"
+
+
+@pytest.fixture(scope="module")
+def build(measured_sites: Path) -> Iterator[Build]:
+    """Make a consortium with its own copy of the sites; it is ended with the module."""
+    with tempfile.TemporaryDirectory(prefix="mf-") as folder:
+        made: list[Consortium] = []
+
+        def one(
+            extra: str = "", tables: str = "", rounds: int = 3, host: str = "localhost"
+        ) -> Consortium:
+            root = Path(folder) / str(len(made))
+            root.mkdir()
+            study = root / "study.toml"
+            study.write_text(study_text(extra, tables, rounds), encoding="utf-8")
+            consortium = Consortium(root, study, copied(measured_sites, root), host=host)
+            made.append(consortium)
+            consortium.found()
+            return consortium
+
+        yield one
+        for consortium in made:
+            consortium.stop_all()
+
+
+def copied(sites: Path, root: Path) -> Mapping[str, Path]:
+    """Copy the sites' folders; the images stay where they are."""
+    shutil.copytree(sites, root / "sites")
+    return {name: root / "sites" / name for name in NAMES}

@@ -1,0 +1,81 @@
+"""A site's worker that goes wrong in training: `python lying_worker.py SITE LINK KIND[,KIND...]`.
+
+The kinds are taken in turn, one a round; `honest` is the right answer. Everything else is answered
+as the real worker does.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from flwr.app import RecordDict
+
+from client.link.service import LinkServer
+from client.site_log import SITE_LOG, log_to
+from client.worker.desk import WorkerDesk
+from common.messages import TrainAnswer, TrainQuestion
+from common.records import from_answer, from_record, to_record, unsealed
+
+SLOW_SECONDS = 40.0
+
+
+def spoiled(answer: TrainAnswer, kind: str) -> RecordDict:
+    """Spoil an honest answer."""
+    weights = answer.weights.copy()
+    match kind:
+        case "nan":
+            weights[3] = np.nan
+        case "infinite":
+            weights[3] = np.inf
+        case "huge":
+            weights *= np.float32(1e6)
+        case "short":
+            weights = weights[:-1]
+        case "double":
+            return to_record(replace(answer, weights=weights.astype(np.float64)))
+        case "negative":
+            return to_record(replace(answer, slices=-answer.slices))
+        case "many":
+            return to_record(replace(answer, slices=10**9))
+    return to_record(replace(answer, weights=weights))
+
+
+class Liar:
+    """Answers through the desk of the site, and spoils what it says in training."""
+
+    def __init__(self, site: Path, kinds: list[str]) -> None:
+        self.desk = WorkerDesk(site)
+        self.kinds = kinds
+
+    def answer(self, stage: str, record: RecordDict) -> RecordDict:
+        honest = self.desk.ask(stage, record)
+        if stage != "train":
+            return honest
+        question = from_record(TrainQuestion, unsealed(record)[1])
+        kind = self.kinds[(question.round - 1) % len(self.kinds)]
+        if kind == "slow":
+            time.sleep(SLOW_SECONDS)
+        answer = from_answer(TrainAnswer, honest)
+        assert isinstance(answer, TrainAnswer)
+        return spoiled(answer, kind)
+
+
+def main() -> None:
+    site, link, kinds = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3].split(",")
+    liar = Liar(site, kinds)
+    log_to(site / SITE_LOG, liar.desk.site.name)
+    server = LinkServer(liar.answer, link)
+    server.start()
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    ended.wait()
+
+
+if __name__ == "__main__":
+    main()
