@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/myofed demo --out demo/$(shell date -u +%Y%m%dT%H%M%SZ)
 
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: setup
 	$(BIN)/ruff check .

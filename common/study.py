@@ -193,7 +193,8 @@ DEADLINES: dict[Stage, float] = {
 class Quorum(Section):
     """Who must answer. The run goes on without the others, and says so.
 
-    `min_sites` counts training sites; 0 means all of the roster. `mandatory` names sites of either
+    `min_sites` counts training sites; 0 means that every site of the roster must answer, the
+    external ones too. `mandatory` names sites of either
     role without which nothing goes on.
     """
 
@@ -318,7 +319,11 @@ class Study(Section):
 
     @property
     def mandatory_sites(self) -> tuple[str, ...]:
-        """Sites without which nothing goes on; where the harmonisation has a reference, it too."""
+        """Sites without which nothing goes on: with `min_sites` 0 all of the roster, else those
+        that the study names, and the reference of the harmonisation where it has one.
+        """
+        if self.quorum.min_sites == 0:
+            return tuple(site.name for site in self.sites)
         reference = self.harmonization.reference
         return tuple(dict.fromkeys([*self.quorum.mandatory, *([reference] if reference else [])]))
 

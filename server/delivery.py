@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 
 from server.directory import Directory, Present
 
@@ -137,7 +138,11 @@ class Delivery:
 
     def _send(self, letter: Letter, to: Present) -> None:
         message = Message(self.record, to.node, self.message_type)
-        pushed = [one for one in self.grid.push_messages([message]) if one]
+        try:
+            pushed = [one for one in self.grid.push_messages([message]) if one]
+        except ObjectPushError:
+            # The SuperLink was restarted in between, and knows nothing of what was half sent.
+            pushed = []
         if not pushed:
             letter.reason = "could not be reached"
             return

@@ -196,16 +196,14 @@ class Federation:
     def _lacking(self, sites: Sequence[str], counted: Sequence[str]) -> str:
         """Say what the quorum lacks; empty if it holds."""
         study = self.run.study
-        absent = [name for name in study.mandatory_sites if name in sites and name not in counted]
-        if absent:
-            return f"without {', '.join(absent)} it must not go on"
         training = [name for name in counted if name in study.training_sites]
         if set(sites) & set(study.training_sites):
             if len(training) < study.least_sites:
                 return f"{len(training)} training sites answered, at least {study.least_sites} must"
         elif not counted:
             return "no site answered"
-        return ""
+        absent = [name for name in study.mandatory_sites if name in sites and name not in counted]
+        return f"without {', '.join(absent)} it must not go on" if absent else ""
 
     def _require_quorum(
         self,

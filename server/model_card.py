@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from common.heads import MODELS
@@ -35,6 +36,7 @@ def model_card(study: Study, results: dict[str, Any]) -> str:
             for name, site in results["sites"].items()
         ),
         "",
+        *_absences(results["missing"]),
         "## How it did",
         "",
         "AUC within each external site, with DeLong's 95 % interval; sensitivity and specificity "
@@ -59,6 +61,15 @@ def model_card(study: Study, results: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _absences(missing: list[dict[str, Any]]) -> list[str]:
+    """Say how many questions each site missed; nothing where none did."""
+    if not missing:
+        return []
+    counts = Counter(one["site"] for one in missing)
+    said = ", ".join(f"{site} {count}" for site, count in sorted(counts.items()))
+    return [f"Questions that a site missed, and the run went on without it: {said}.", ""]
 
 
 def _row(site: str, model: str, one: dict[str, Any]) -> str:

@@ -82,6 +82,7 @@ def results(
         "external": {site: _external(study, answer) for site, answer in validated.answers.items()},
         "pooled_external": _pooled(validated),
         "looks_at_external": _looks(events),
+        "missing": _missing(events),
         "traffic": _traffic(events),
         "messages": sum(1 for event in events if event["event"] == "asked"),
         "newton_rounds": fused.rounds,
@@ -203,6 +204,17 @@ def _pooled(validated: Validated) -> Result | None:
 def _looks(events: list[Result]) -> dict[str, int]:
     """Count how often each external site's patients were looked at."""
     return dict(Counter(event["site"] for event in events if event["event"] == "looked"))
+
+
+def _missing(events: list[Result]) -> list[Result]:
+    """Every question that a site missed, and why: what a reader of the results must know."""
+    places = ("stage", "step", "fold", "round")
+    return [
+        {name: event[name] for name in places if name in event} | {"site": site, "reason": reason}
+        for event in events
+        if event["event"] == "asked"
+        for site, reason in event["failures"].items()
+    ]
 
 
 def _traffic(events: list[Result]) -> dict[str, dict[str, int]]:

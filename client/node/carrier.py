@@ -47,7 +47,11 @@ log = logging.getLogger("myofed.node")
 
 
 class Carrier:
-    """Carries questions, one at a time, when it is woken.
+    """Carries questions when it is woken, each in a thread of its own.
+
+    A run that ends while its question is on the way leaves a task behind that has nothing to carry,
+    and who waits for it must not keep the next question waiting. The worker computes one question
+    at a time anyhow.
 
     Parameters
     ----------
@@ -89,7 +93,15 @@ class Carrier:
                 self._wanted.wait()
                 self._wanted.clear()
                 while (claim := self._claim()) is not None:
-                    self._carry(claim.token, claim.task)
+                    bearer = (claim.token, claim.task)
+                    threading.Thread(target=self._carry_apart, args=bearer, daemon=True).start()
+        except BaseException:
+            log.exception("The carrier ended.")
+            self._broken()
+
+    def _carry_apart(self, token: str, task: Task) -> None:
+        try:
+            self._carry(token, task)
         except BaseException:
             # The SuperNode's loop would wait for this one answer until it is started anew.
             log.exception("The carrier ended.")

@@ -11,7 +11,6 @@ HEARTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "mnms-hcm"
 pytestmark = [
     pytest.mark.realdata,
     pytest.mark.slow,
-    pytest.mark.xdist_group("hearts"),
     pytest.mark.skipif(not HEARTS.is_dir(), reason="the developers' data folder is not here"),
 ]
 

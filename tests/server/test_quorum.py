@@ -126,9 +126,13 @@ def looked() -> RecordDict:
     return to_record(ValidateAnswer(images=3))
 
 
-@pytest.mark.parametrize("mandatory", [False, True])
-def test_external_sites(tmp_path: Path, mandatory: bool) -> None:
-    study = make_study(NAMES, quorum={"mandatory": ["x"] if mandatory else []})
+@pytest.mark.parametrize(
+    ("quorum", "mandatory"),
+    [({"min_sites": 1}, False), ({"min_sites": 1, "mandatory": ["x"]}, True), ({}, True)],
+    ids=["optional", "mandatory", "whole roster"],
+)
+def test_external_sites(tmp_path: Path, quorum: dict[str, Any], mandatory: bool) -> None:
+    study = make_study(NAMES, quorum=quorum)
     more = [site.model_dump() for site in study.sites] + [{"name": "y", "role": "external"}]
     study = study.model_validate(study.model_dump() | {"sites": more})
     grid = FakeGrid({"x": lambda *_: looked(), "y": lambda *_: looked()}, away={"x"})

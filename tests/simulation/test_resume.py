@@ -30,7 +30,7 @@ from server import delivery, federation
 from server.journal import Exchange, digest_of
 from server.run import RunFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("simulation")]
+pytestmark = pytest.mark.slow
 
 
 @dataclass

@@ -27,7 +27,7 @@ from common.heads import MODELS
 from common.release import Release
 from simulation import cli, engine
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("simulation")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

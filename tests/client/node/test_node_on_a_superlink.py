@@ -22,7 +22,7 @@ from client.rooms import link_of
 from common.errors import MyoFedError
 from common.flower_objects import quicken_objects
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("superlink")]
+pytestmark = pytest.mark.slow
 
 ROUND_TRIP_SECONDS = 2.0
 SLOW_ROUND_TRIP_SECONDS = 4.0

@@ -26,7 +26,7 @@ from common.messages import EnrolAnswer, EnrolQuestion, Refusal
 from common.records import Envelope, from_answer, sealed, to_record
 from common.study import Study
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("superlink")]
+pytestmark = pytest.mark.slow
 
 STUDY = Study.model_validate({"name": "tiny", "sites": [{"name": "tufts", "role": "train"}]})
 OTHER = sealed(to_record(EnrolQuestion("0" * 64)), Envelope("run-1", "enrol.0"))

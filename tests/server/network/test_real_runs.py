@@ -31,7 +31,7 @@ from server.network.runs import find, identities, is_held
 from server.network.status import status_of
 from server.run import RunFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("coordinator")]
+pytestmark = pytest.mark.slow
 
 ENDLESS = make_study("tufts", name="endless")
 BRIEF = make_study("tufts", name="brief", deadline=1.0)

@@ -38,7 +38,7 @@ from server.network.folder import CoordinatorFolder
 from server.network.guard import TOKEN_HEADER
 from server.network.nodes import register
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("coordinator")]
+pytestmark = pytest.mark.slow
 
 
 @contextmanager

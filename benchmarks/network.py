@@ -1,0 +1,139 @@
+"""What the network costs: `python benchmarks/network.py OUT [--rounds 6]`.
+
+Makes three phantom sites of about 256 training slices each, and times on this machine, one after
+the other:
+
+- a training round at width 0.25 in plain torch: the sites' own training function, one process a
+  site, all at once, with the data loaded;
+- the same round in a deployment on loopback, from the coordinator's events;
+- a question that takes no time to answer, in the same deployment.
+
+A ratio of the two rounds is what a deployment costs. Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "deployment"))
+
+from consortium import Consortium
+
+from client.cohort.importers import import_table
+from client.cohort.rows import load_rows
+from client.cohort.site_folder import SiteFolder
+from client.context import SiteContext
+from client.phantoms.consortium import DEFAULT, make_consortium
+from client.stages import train
+from common.cnn import initial_weights
+from common.messages import TrainQuestion
+from common.study import Study, parse_study
+
+PATIENTS, SLICES = 86, 4
+SITES = DEFAULT[:3]
+
+
+def study_text(rounds: int) -> str:
+    roster = "".join(f'[[sites]]\nname = "{site.name}"\nrole = "train"\n' for site in SITES)
+    return (
+        f'name = "network"\n{roster}[training]\nrounds = {rounds}\naveraged_rounds = 1\n'
+        '[fusion]\npatient_score = "mean"\n'
+    )
+
+
+def make_sites(out: Path, study: Study) -> dict[str, Path]:
+    folders = {site.name: out / "sites" / site.name for site in SITES}
+    if not (out / "sites").exists():
+        for table in make_consortium(out / "phantoms", 1, PATIENTS, SITES, slices=SLICES):
+            name = table.parent.name
+            path = folders[name]
+            import_table(table, path, name=name, positive="scar", negative="none", myocardium=2)
+    for path in folders.values():
+        rows = load_rows(SiteFolder.open(path), study, external=False, workers=2)
+        print(path.name, int(rows.trains(0).sum()), "training slices", flush=True)
+    return folders
+
+
+def plain(path: Path, study: Study, rounds: int, start: Barrier, end: Barrier) -> None:
+    """Train as the site does, without any message."""
+    context = SiteContext(SiteFolder.open(path), study, "plain")
+    weights = initial_weights(study.cnn.width, study.cnn.dropout, 128, study.seed)
+    _ = context.rows
+    for number in range(rounds):
+        start.wait()
+        question = TrainQuestion(study.fingerprint, 0, number + 1, 1, 0.0, np.ones(2), weights)
+        weights = train.answer(question, context).weights
+        end.wait()
+
+
+def time_plain(folders: dict[str, Path], study: Study, rounds: int) -> list[float]:
+    context = get_context("spawn")
+    start, end = (context.Barrier(len(folders) + 1) for _ in range(2))
+    workers = [
+        context.Process(target=plain, args=(path, study, rounds, start, end))
+        for path in folders.values()
+    ]
+    for worker in workers:
+        worker.start()
+    seconds = []
+    for _ in range(rounds):
+        start.wait()
+        began = time.perf_counter()
+        end.wait()
+        seconds.append(time.perf_counter() - began)
+    for worker in workers:
+        worker.join()
+    return seconds
+
+
+def time_deployed(out: Path, folders: dict[str, Path], study: Path) -> dict[str, list[float]]:
+    root = out / "deployment"
+    root.mkdir()
+    consortium = Consortium(root, study, folders)
+    try:
+        consortium.found()
+        consortium.start()
+        run = consortium.submit()
+        print(consortium.outcome(run, 1800)["event"], flush=True)
+        asked = [one for one in consortium.events(run) if one["event"] == "asked"]
+    finally:
+        consortium.stop_all()
+    return {
+        "train": [one["seconds"] for one in asked if one["stage"] == "train"],
+        "stack": [one["seconds"] for one in asked if one.get("step") == "stack"],
+        "heads": [one["seconds"] for one in asked if one.get("step") == "heads"],
+        "calibrate": [one["seconds"] for one in asked if one["stage"] == "calibrate"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--rounds", type=int, default=6)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    out = given.out.absolute()
+    text = study_text(given.rounds)
+    study = parse_study(text)
+    (out / "study.toml").write_text(text, encoding="utf-8")
+    folders = make_sites(out, study)
+    alone = time_plain(folders, study, given.rounds)
+    deployed = time_deployed(out, folders, out / "study.toml")
+    found = {"plain": alone, **deployed}
+    # The first round of either warms caches up.
+    ratio = statistics.median(deployed["train"][1:]) / statistics.median(alone[1:])
+    print(json.dumps({key: [round(one, 2) for one in value] for key, value in found.items()}))
+    print(f"deployment over plain torch: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
