@@ -33,7 +33,11 @@ Check = Callable[[str, Answer], None]
 Judge = Callable[[Answers[Answer]], dict[str, str]]
 """Says which answers are of no use beside the others, and why, by site."""
 
-PULL_SECONDS = 0.05
+PULL_SECONDS, LONGEST_PULL_SECONDS = 0.05, 1.0
+"""How long to wait before looking for answers again, at first and at most."""
+PULL_SHARE = 0.04
+"""The wait grows by this share of the time the question has taken: each look costs the SuperLink
+some milliseconds, which on a small machine the sites would lack."""
 GRACE_SECONDS = 5.0
 """How long a site that was late before is given once all others have answered."""
 COME_BACK = frozenset({"worker-unreachable"})
@@ -53,6 +57,7 @@ class Federation:
         self.stop = stop
         self.late: set[str] = set()
         self._overdue: dict[str, str] = {}
+        self._asked = time.monotonic()
 
     def ask(
         self,
@@ -99,7 +104,7 @@ class Federation:
         judge: Judge[Answer] | None,
     ) -> tuple[list[str], dict[str, str]]:
         """Wait for the answers and decide who counts."""
-        started = time.monotonic()
+        started = self._asked = time.monotonic()
         self._hear_the_overdue()
         done = exchange.answered(sites)
         delivery = Delivery(
@@ -225,8 +230,9 @@ class Federation:
             self.watch(question.stage, f"without {site}: {reason}")
 
     def _pause(self) -> None:
-        """Wait a moment for answers."""
-        self.stop.wait(PULL_SECONDS)
+        """Wait a moment for answers, longer the longer they take."""
+        grown = PULL_SECONDS + PULL_SHARE * (time.monotonic() - self._asked)
+        self.stop.wait(min(grown, LONGEST_PULL_SECONDS))
         self._end_if_stopped()
 
     def _end_if_stopped(self) -> None:

@@ -43,6 +43,9 @@ CLAIM_AGAIN_SECONDS = 1.0
 
 NOT_CARRIED = "This site answers the questions of a study only."
 
+BESIDE_SECONDS = 1.0
+"""How often to look for another question while one is carried."""
+
 log = logging.getLogger("myofed.node")
 
 
@@ -72,6 +75,8 @@ class Carrier:
         self._app = app
         self._broken = broken
         self._wanted = threading.Event()
+        self._under_way: set[str] = set()
+        self._claimed = float("-inf")
         signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={CLAIM})
         self._claims = RuntimeHttpClient.from_server_address(address, True, None, [signed])
 
@@ -92,7 +97,12 @@ class Carrier:
             while True:
                 self._wanted.wait()
                 self._wanted.clear()
+                if self._under_way and time.monotonic() - self._claimed < BESIDE_SECONDS:
+                    # The loop wakes the carrier all the while it waits for this very answer.
+                    continue
+                self._claimed = time.monotonic()
                 while (claim := self._claim()) is not None:
+                    self._under_way.add(claim.token)
                     bearer = (claim.token, claim.task)
                     threading.Thread(target=self._carry_apart, args=bearer, daemon=True).start()
         except BaseException:
@@ -102,6 +112,7 @@ class Carrier:
     def _carry_apart(self, token: str, task: Task) -> None:
         try:
             self._carry(token, task)
+            self._under_way.discard(token)
         except BaseException:
             # The SuperNode's loop would wait for this one answer until it is started anew.
             log.exception("The carrier ended.")
