@@ -77,6 +77,7 @@ def test_a_killed_child_starts_again_without_what_it_had_started(tmp_path: Path)
     supervisor = Supervisor([one, other], told.append, first_wait=0.05)
     with supervised(supervisor):
         grandchild = pid_in(file)
+        until(lambda: set(supervisor.running()) == {"one", "other"})
         before = supervisor.running()
         file.unlink()
         os.kill(before["one"], signal.SIGKILL)

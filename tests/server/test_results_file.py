@@ -71,7 +71,14 @@ def made(tmp_path: Path) -> dict[str, Any]:
         ("validate", "placements", ["x"]),
     ):
         details = {} if step is None else {"step": step}
-        run.event(event="asked", stage=stage, **details, sites=dict.fromkeys(sites, once))
+        failures = {"b": "is not connected"} if step == "placements" else {}
+        run.event(
+            event="asked",
+            stage=stage,
+            **details,
+            sites=dict.fromkeys(sites, once),
+            failures=failures,
+        )
         run.event(event="stage", stage=stage, seconds=1.25)
     run.event(event="looked", stage="validate", site="x")
     within = np.tile([40.0 * 0.9, 40.0**2 * 0.01, 40.0], (M, 1))
@@ -135,6 +142,8 @@ def test_results_hold_what_the_issue_asks_for(made: dict[str, Any]) -> None:
     assert made["newton_rounds"] == 9
     assert made["seconds"] == {"enrol": 1.25, "train": 2.5, "validate": 2.5}
     assert made["looks_at_external"] == {"x": 1}
+    missed = {"stage": "validate", "step": "placements", "site": "b", "reason": "is not connected"}
+    assert made["missing"] == [missed]
     assert made["constant_features"] == ["f1"]
     assert made["filled_covariates"] == {"age": 4}
 
