@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint fast format proto clean
+.PHONY: setup demo test soak lint fast format proto clean
 
 setup: $(STAMP)
 
@@ -23,7 +23,13 @@ demo: setup
 	$(BIN)/myofed demo --out demo/$(shell date -u +%Y%m%dT%H%M%SZ)
 
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/deployment \
+		--cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest tests/deployment -m "not soak"
+
+# Sites that lie, come late or never: minutes of real processes, one after the other.
+soak: setup
+	$(BIN)/python -m pytest tests/deployment
 
 lint: setup
 	$(BIN)/ruff check .

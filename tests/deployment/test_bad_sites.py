@@ -14,7 +14,7 @@ import pytest
 from conftest import Build
 from consortium import Consortium, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 LONG = 400.0
 TWO_OF_THREE = """

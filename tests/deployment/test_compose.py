@@ -36,6 +36,7 @@ def test_the_file_is_one_that_compose_accepts() -> None:
     done = subprocess.run(
         [compose, "--file", "docker-compose.yml", "config", "--quiet"],
         cwd=ROOT, capture_output=True, text=True, check=False,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/tmp"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
