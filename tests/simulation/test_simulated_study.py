@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -126,28 +129,32 @@ def test_a_run_stopped_near_goes_on_to_the_same_bits(
     assert numbers_of(tmp_path / "run") == numbers_of(near)
 
 
+SIMULATE = """
+import sys
+from pathlib import Path
+from federation_run import tiny_study
+from simulation.cli import run_study
+run_study(tiny_study(), Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
 def test_the_engine_gives_the_same_bits_stopped_by_ctrl_c_and_gone_on_with(
     tmp_path: Path, sites: Path, near: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three processes until Ctrl-C in a round, then two: the bits are those of no engine at all."""
+    """A process until Ctrl-C in training, another to the end: the bits of no engine at all."""
     study, out = tiny_study(), tmp_path / "run"
-    real, pressed = engine.federate, []
-
-    def pressing(run: Any, folders: Any, names: list[str], watch: Any) -> None:
-        def told(stage: str, detail: str) -> None:
-            watch(stage, detail)
-            if (stage, detail) == ("train", "fold 0, round 2") and not pressed:
-                pressed.append(detail)
-                os.kill(os.getpid(), signal.SIGINT)
-
-        real(run, folders, names, told)
-
-    monkeypatch.setattr(engine, "federate", pressing)
-    monkeypatch.setattr(engine, "available_cores", lambda: 2)
-    with pytest.raises(Interrupted):
-        cli.run_study(study, sites, out)
-    assert pressed
-    assert list((out / "checkpoint").glob("train-0.safetensors"))
+    with subprocess.Popen(
+        [sys.executable, "-c", SIMULATE, sites, out],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as first:
+        assert until((out / "checkpoint" / "train-0.safetensors").exists, first)
+        first.send_signal(signal.SIGINT)
+        _, told = first.communicate(timeout=120)
+    assert first.returncode == 1, told
+    assert told.splitlines()[-1].startswith("common.errors.Interrupted: "), told
     assert not list((out / "checkpoint").glob("*.part"))
     assert not (out / "results.json").exists()
     monkeypatch.setattr(engine, "available_cores", lambda: 1)
@@ -156,3 +163,11 @@ def test_the_engine_gives_the_same_bits_stopped_by_ctrl_c_and_gone_on_with(
     assert numbers_of(out) == numbers_of(near)
     with pytest.raises(RunError, match="already holds a finished run"):
         cli.run_study(study, sites, out)
+
+
+def until(found: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
+    """Wait for what a running process makes, two minutes at most."""
+    end = time.monotonic() + 120
+    while not found() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    return found()
