@@ -16,13 +16,13 @@ from client.rooms import LINK, NODE, NodeRoom, NodeSettings
 from common.errors import StudyError, WrongUse
 from common.files import replacing
 from common.identity import (
-    SITE_NAME,
     Invitation,
     certificate_fingerprint,
     fingerprint,
     join_request,
     make_key,
 )
+from common.site_name import SITE_NAME
 from common.study import Study
 
 _OURS = {NODE, LINK, "studies", "runs", "cache", "site.log", "worker.log"}

@@ -13,9 +13,11 @@ from client.link.place import target_of
 from client.node.words import last_words
 from client.rooms import NodeRoom, Part, link_of
 from common.errors import WrongUse
+from common.health import SERVING, health_of
 from common.supervise import Child, Supervisor
 
 LOOK_SECONDS = 0.5
+WORKER_SECONDS = 1.0
 _SERVED = "Stop the other 'myofed site up' first; a site has one of each."
 
 
@@ -63,11 +65,11 @@ def _worker(site: Path, link: Path) -> tuple[Child, Callable[[], str]]:
     from client.cohort.site_folder import SiteFolder
 
     SiteFolder.open(site)
-    if worker_serves(link):
+    if _worker_serves(link):
         raise WrongUse(f"A worker serves {link} already.", _SERVED)
     argv = (sys.executable, "-m", "client.worker.process", str(site), "--link", str(link))
     child = Child(Part.WORKER.value, argv, {"PYTHONUNBUFFERED": "1"}, site / "worker.log")
-    return child, lambda: "worker: ready" if worker_serves(link) else ""
+    return child, lambda: "worker: ready" if _worker_serves(link) else ""
 
 
 def _node(site: Path, link: Path, health: str) -> tuple[Child, Callable[[], str]]:
@@ -87,20 +89,8 @@ def _node(site: Path, link: Path, health: str) -> tuple[Child, Callable[[], str]
     return child, look
 
 
-def worker_serves(link: Path, seconds: float = 1.0) -> bool:
-    """Ask the worker's health service on the link's socket."""
-    import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-    options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
-    with grpc.insecure_channel(target_of(link), options) as channel:
-        try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=seconds
-            )
-        except grpc.RpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+def _worker_serves(link: Path) -> bool:
+    return health_of(target_of(link), WORKER_SECONDS) == SERVING
 
 
 def _watch(

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from common.feature_names import DEEP_FEATURES
+
 FILTERS = (64, 128, 128, 256, 256, 512, 512)
-DEEP_FEATURES = 256
 CHANNELS = 3
 
 

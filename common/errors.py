@@ -94,6 +94,13 @@ class Interrupted(RunError):
     code = "interrupted"
     public = "The run was stopped."
 
+    def __init__(
+        self,
+        what: str = "The run was stopped.",
+        fix: str = "Run the same command again: it goes on where it stopped.",
+    ) -> None:
+        super().__init__(what, fix)
+
 
 @dataclass(frozen=True)
 class Fault:

@@ -1,8 +1,11 @@
-"""The names of the radiomic features, in the one order that all sites and all files use."""
+"""The names of the features, in the one order that all sites and all files use."""
 
 from __future__ import annotations
 
 from typing import Final
+
+DEEP_FEATURES: Final = 256
+"""Outputs of the CNN's last hidden layer: the deep features of a slice."""
 
 IMAGES: Final = (
     "original",
@@ -69,6 +72,11 @@ TEXTURES: Final[dict[str, tuple[str, ...]]] = {
     "ngtdm": ("Busyness", "Coarseness", "Complexity", "Contrast", "Strength"),
 }  # fmt: skip
 """First-order and texture features, measured on every filtered image."""
+
+
+def deep_names() -> tuple[str, ...]:
+    """Number the deep features: ``deep_000`` and on."""
+    return tuple(f"deep_{number:03d}" for number in range(DEEP_FEATURES))
 
 
 def all_names(images: tuple[str, ...] = IMAGES) -> tuple[str, ...]:

@@ -10,19 +10,28 @@ import sys
 SECONDS = 4.0
 
 
-def serving(address: str, seconds: float = SECONDS) -> bool:
-    """Ask the standard gRPC health service whether its server is serving."""
+SERVING = "SERVING"
+
+
+def health_of(address: str, seconds: float = SECONDS) -> str:
+    """Ask the standard gRPC health service: `SERVING`, another status, or why it is silent.
+
+    Why it is silent is gRPC's word for it in small letters, for example ``deadline exceeded``.
+    """
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with grpc.insecure_channel(address) as channel:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    if address.startswith("unix:"):
+        options.append(("grpc.enable_http_proxy", 0))
+    with grpc.insecure_channel(address, options) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=seconds
             )
-        except grpc.RpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        except grpc.RpcError as error:
+            return str(error.code().name.lower().replace("_", " "))
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +39,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("Give one address: host:port or unix:PATH.", file=sys.stderr)
         return 2
-    well = serving(arguments[0])
+    well = health_of(arguments[0]) == SERVING
     print(f"{arguments[0]} is {'serving' if well else 'not serving'}")
     return 0 if well else 1
 

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import json
 import os
-import re
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +30,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from common.errors import WrongUse
 from common.files import replacing
-
-SITE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+from common.site_name import SITE_NAME
 
 Content = TypeVar("Content", bound="JoinRequest | Invitation")
 
@@ -155,7 +153,12 @@ def fingerprint(public_key: str) -> str:
         It is not a public key on a NIST curve.
     """
     _public(public_key)
-    blob = base64.b64decode(public_key.split()[1])
+    return line_fingerprint(public_key)
+
+
+def line_fingerprint(line: str) -> str:
+    """Fingerprint of a line in OpenSSH's format, whatever kind of key it holds."""
+    blob = base64.b64decode(line.split()[1])
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     return f"SHA256:{digest}"
 

@@ -18,9 +18,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from common.errors import StudyError
+from common.site_name import SITE_NAME
 from common.toml_lines import line_of
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Name = Annotated[str, Field(pattern=f"^{SITE_NAME.pattern}$")]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0, strict=True)]
 Positive = Annotated[float, Field(gt=0.0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]

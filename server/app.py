@@ -11,6 +11,7 @@ import numpy as np
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from common.feature_names import deep_names
 from common.files import write_json
 from common.heads import MODELS
 from common.release import Release
@@ -23,8 +24,6 @@ from server.stages import calibrate, enrol, fuse, harmonize, train, validate
 from server.stages.calibrate import Calibrated
 from server.stages.enrol import Roster
 from server.stages.fuse import Fused
-
-DEEP_NAMES = [f"deep_{number:03d}" for number in range(256)]
 
 
 def coordinator_app(
@@ -82,7 +81,7 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
         validated = validate.run(federation, roster, study, fused.folds, calibrated.thresholds)
     keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
     constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
-    names = [*feature_names, *DEEP_NAMES]
+    names = [*feature_names, *deep_names()]
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
     write_json(run.path / "results.json", found)

@@ -237,9 +237,7 @@ class Federation:
 
     def _end_if_stopped(self) -> None:
         if self.stop.is_set():
-            raise Interrupted(
-                "The run was stopped.", "Run the same command again: it goes on where it stopped."
-            )
+            raise Interrupted
 
 
 def _why_implausible(site: str, answer: Answer, check: Check[Answer] | None) -> str:

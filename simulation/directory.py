@@ -59,6 +59,4 @@ class SimulatedDirectory:
 
     def _pause(self) -> None:
         if self.stop.wait(PAUSE_SECONDS):
-            raise Interrupted(
-                "The run was stopped.", "Run the same command again: it goes on where it stopped."
-            )
+            raise Interrupted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,11 +16,11 @@ from typing import Any
 from client.cohort.patients import Patient, patients
 from client.cohort.table import CohortRow, CohortTable, read_table, write_table
 from common.errors import CohortError
+from common.site_name import SITE_NAME
 from common.versions import package_versions
 
 SITE_FILE = "site.json"
 TABLE_FILE = "cohort.csv"
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _PARTIAL = ".partial-"
 _ROOMS = {"node", "link", "studies"}
 _PACKAGES = ("myofed", "numpy", "SimpleITK", "nibabel", "pydicom")
@@ -236,7 +235,7 @@ def check_names(name: str, positive: str, negative: str, myocardium: int) -> Non
         CohortError: the name cannot be used, the two classes are not two, or the label value is
             not a positive whole number.
     """
-    if not _NAME.fullmatch(name):
+    if not SITE_NAME.fullmatch(name):
         raise CohortError(
             f"{name!r} cannot be a site's name.",
             "Use small letters, digits, '-' and '_', beginning with a letter (at most 40), as "

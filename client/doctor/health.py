@@ -8,6 +8,7 @@ from pathlib import Path
 from client.doctor.route import Address, Proxy, connect, trusting
 from client.doctor.trouble import trouble_of
 from common.check import NETWORK_SECONDS, Check, failed, passed
+from common.health import SERVING, health_of
 
 WEB_NAME, GRPC_NAME = "coordinator", "coordinator (gRPC health)"
 _ASK = "Ask the coordinator; its own 'myofed coordinator' commands say more."
@@ -35,20 +36,9 @@ def web_check(
 
 def grpc_check(health: str, seconds: float = NETWORK_SECONDS) -> Check:
     """Ask the standard gRPC health service at `health`, host:port, which speaks without TLS."""
-    import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-    with grpc.insecure_channel(health) as channel:
-        try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=seconds, wait_for_ready=False
-            )
-        except grpc.RpcError as error:
-            reason = error.code().name.lower().replace("_", " ")
-            return failed(
-                GRPC_NAME, f"The health service at {health} does not answer ({reason}).", _ASK
-            )
-    if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        name = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-        return failed(GRPC_NAME, f"The coordinator calls itself {name}.", _ASK)
-    return passed(GRPC_NAME, f"The coordinator at {health} is serving.")
+    found = health_of(health, seconds)
+    if found == SERVING:
+        return passed(GRPC_NAME, f"The coordinator at {health} is serving.")
+    if found.isupper():
+        return failed(GRPC_NAME, f"The coordinator calls itself {found}.", _ASK)
+    return failed(GRPC_NAME, f"The health service at {health} does not answer ({found}).", _ASK)

@@ -16,10 +16,10 @@ from flwr.app import ConfigRecord, RecordDict
 from client.approved import approved_study
 from client.cohort.site_folder import SiteFolder
 from client.context import SiteContext
+from client.worker.refused import answer_or_refuse
 from client.worker.worker import Worker
-from common.errors import MyoFedError, RunError
-from common.messages import Refusal
-from common.records import refusal_record, unsealed
+from common.errors import RunError
+from common.records import unsealed
 from common.study import Study
 
 KEPT = 2
@@ -50,16 +50,12 @@ class WorkerDesk:
 
     def ask(self, stage: str, record: RecordDict) -> RecordDict:
         """Answer a question in its envelope; never raises but for Ctrl-C."""
-        try:
+
+        def answer() -> RecordDict:
             envelope, question = unsealed(record)
-            worker = self._worker(_fingerprint(question), envelope.run)
-        except MyoFedError as error:
-            self.log.error("%s: %s", stage, error)
-            return refusal_record(Refusal(error.code, error.public))
-        except Exception:
-            self.log.exception("%s failed", stage)
-            return refusal_record(Refusal("internal", MyoFedError.public))
-        return worker.ask(stage, question)
+            return self._worker(_fingerprint(question), envelope.run).ask(stage, question)
+
+        return answer_or_refuse(self.log, stage, answer)
 
     def _worker(self, fingerprint: str, run: str) -> Worker:
         study = self.study_of(fingerprint)

@@ -15,9 +15,10 @@ from flwr.app import RecordDict
 
 from client.context import SiteContext
 from client.stages import calibrate, enrol, fuse, harmonize, train, validate
-from common.errors import MyoFedError, RunError, StudyMismatch, WrongUse
-from common.messages import QUESTIONS, Question, Refusal
-from common.records import from_record, refusal_record, to_record
+from client.worker.refused import answer_or_refuse
+from common.errors import RunError, StudyMismatch, WrongUse
+from common.messages import QUESTIONS, Question
+from common.records import from_record, to_record
 
 STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
     "enrol": enrol.answer,
@@ -41,14 +42,7 @@ class Worker:
 
     def ask(self, stage: str, record: RecordDict) -> RecordDict:
         """Answer a question; never raises but for Ctrl-C."""
-        try:
-            return to_record(self._answer(stage, record))
-        except MyoFedError as error:
-            self.log.error("%s: %s", stage, error)
-            return refusal_record(Refusal(error.code, error.public))
-        except Exception:
-            self.log.exception("%s failed", stage)
-            return refusal_record(Refusal("internal", MyoFedError.public))
+        return answer_or_refuse(self.log, stage, lambda: to_record(self._answer(stage, record)))
 
     def _answer(self, stage: str, record: RecordDict) -> object:
         if stage not in STAGES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from common.bundle import RUN_KEY
 from common.errors import RunError
@@ -20,13 +20,10 @@ from server.network.guard import TOKEN_HEADER
 if TYPE_CHECKING:
     from flwr.supercore.control import ControlHttpClient
 
-Reply = TypeVar("Reply")
-
 SECONDS = 30.0
 HEALTH_SECONDS = 3.0
-KEY_IN_USE, NODE_GONE, RUN_OVER, RUN_UNKNOWN = (
+KEY_IN_USE, RUN_OVER, RUN_UNKNOWN = (
     "PUBLIC_KEY_ALREADY_IN_USE",
-    "NODE_NOT_FOUND",
     "RUN_ALREADY_FINISHED",
     "RUN_ID_NOT_FOUND",
 )

@@ -15,7 +15,7 @@ from importlib.metadata import requires, version
 
 from common.check import Check, Task, examine, failed, passed, warned
 from common.errors import MyoFedError
-from common.health import serving
+from common.health import SERVING, health_of
 from common.identity import node_key
 from server.network.admission import admitted
 from server.network.certificates import key_fits, validity
@@ -148,7 +148,7 @@ def health_check(folder: CoordinatorFolder, is_up: bool) -> Check:
             f"{where} is taken by another program.",
             "End it (ss -ltnp shows it), or change health_port in settings.toml.",
         )
-    if not serving(where):
+    if health_of(where) != SERVING:
         return failed(
             name, f"{where} does not say that it serves.", "Look into logs/superlink.log."
         )

@@ -12,7 +12,7 @@ import hmac
 import json
 import logging
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Awaitable, Callable, Container, MutableMapping
 from datetime import UTC, datetime
@@ -21,12 +21,13 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_pem_public_key,
 )
+
+from common.identity import line_fingerprint
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -186,12 +187,10 @@ def fingerprint_of(key: bytes) -> str:
         It is no public key.
     """
     try:
-        blob = load_pem_public_key(key).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        line = load_pem_public_key(key).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     except (UnsupportedAlgorithm, TypeError) as error:
         raise ValueError("no public key") from error
-    digest = Hash(SHA256())
-    digest.update(b64decode(blob.split()[1]))
-    return "SHA256:" + b64encode(digest.finalize()).decode().rstrip("=")
+    return line_fingerprint(line.decode())
 
 
 def is_loopback(host: str) -> bool:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 
+from common.feature_names import DEEP_FEATURES
 from common.heads import VARIANTS, Head, Heads, below, heads_to_arrays, stack, under
 from common.messages import Arrays, EnrolAnswer, FuseAnswer, FuseQuestion
 from common.release import FoldModel, folds_to_arrays
@@ -40,8 +39,6 @@ from server.run import RunFolder
 from server.stages.enrol import Roster
 from server.stages.harmonize import Harmonized
 from server.stages.train import network_weights, record
-
-DEEP_FEATURES = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +87,13 @@ def run(
     )
     # A site that was found unfit when the run went on is not asked again.
     sites = tuple(site for site in answers if site in roster.train)
-    _record_networks(federation.run, answers)
-    pooled: dict[str, Standardized] = {}
-    found: list[Candidate] = []
-    for fold in range(study.folds):
-        for number, variant in enumerate(VARIANTS):
-            group = f"{fold}.{number}"
-            parts = (Moments.from_arrays(below(one.sums, group)) for one in answers.values())
-            pooled[group] = standardize(reduce(add, parts))
-            found += candidates(fold, variant, pooled[group], radiomic, study.fusion)
+    pooled = _pooled(federation.run, answers)
+    found = [
+        one
+        for fold in range(study.folds)
+        for number, variant in enumerate(VARIANTS)
+        for one in candidates(fold, variant, pooled[f"{fold}.{number}"], radiomic, study.fusion)
+    ]
     states, losses, rounds = newton_rounds(
         federation, sites, roster, found, pooled, harmonized.class_weights
     )
@@ -139,15 +134,27 @@ def _stacks(
     }
 
 
-def _record_networks(run_folder: RunFolder, answers: Mapping[str, FuseAnswer]) -> None:
-    """Write down how the finished networks, means of their last rounds, do."""
-    for fold in range(run_folder.study.folds):
-        validation, histogram = np.zeros(2), np.zeros((2, BINS), np.int64)
-        for answer in answers.values():
-            validation += np.asarray(answer.sums[f"{fold}.validation"], np.float64)
-            histogram += np.asarray(answer.sums[f"{fold}.histogram"], np.int64)
-        rounds = run_folder.study.training.rounds
-        record(run_folder, fold, rounds, validation, histogram, averaged=True)
+def _pooled(run_folder: RunFolder, answers: Mapping[str, FuseAnswer]) -> dict[str, Standardized]:
+    """Pool the moments of every fold and variant; write down how the finished networks do.
+
+    An answer may hold tens of megabytes and is read from disk at each use, so each is used once.
+    """
+    folds = range(run_folder.study.folds)
+    groups = [f"{fold}.{number}" for fold in folds for number in range(len(VARIANTS))]
+    moments: dict[str, Moments] = {}
+    validation = [np.zeros(2) for _ in folds]
+    histograms = [np.zeros((2, BINS), np.int64) for _ in folds]
+    for answer in answers.values():
+        for group in groups:
+            own = Moments.from_arrays(below(answer.sums, group))
+            moments[group] = moments[group] + own if group in moments else own
+        for fold in folds:
+            validation[fold] += np.asarray(answer.sums[f"{fold}.validation"], np.float64)
+            histograms[fold] += np.asarray(answer.sums[f"{fold}.histogram"], np.int64)
+    rounds = run_folder.study.training.rounds
+    for fold in folds:
+        record(run_folder, fold, rounds, validation[fold], histograms[fold], averaged=True)
+    return {group: standardize(one) for group, one in moments.items()}
 
 
 def _moments_check(

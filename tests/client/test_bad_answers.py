@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from site_samples import make_study
 
 from common.errors import RunError
 from common.heads import heads_to_arrays
-from server import delivery, federation
 from server.stages.calibrate import Calibrated
 from server.stages.fuse import Fused
 from server.stages.harmonize import Harmonized
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 NAMES = ("a", "b", "c", "d")
 BAD = "d"
@@ -87,14 +87,6 @@ class Honest:
             course = Course.over(self.sites, out, refuses(site, at=exchange))
             self.without[key] = self.stage(course, exchange.split(".", maxsplit=1)[0])
         return self.without[key]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(federation, "PULL_SECONDS", 0.001)
-        patch.setattr(delivery, "LOOK_SECONDS", 0.0)
-        yield
 
 
 @pytest.fixture(scope="module")

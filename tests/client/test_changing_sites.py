@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from client.stages.fuse import remembered
 from common.heads import SCORED, Head
 from common.messages import Refusal
-from server import delivery, federation
 from server.stages import fuse
 from server.stages.enrol import Roster
 from server.stages.fuse import Fused
 from server.stages.harmonize import Harmonized
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 NAMES = ("a", "b", "c", "d")
 PENALTY = 1.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(federation, "PULL_SECONDS", 0.001)
-        patch.setattr(delivery, "LOOK_SECONDS", 0.0)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from common.cnn import DEEP_FEATURES, ScarNet, build, flatten, initial_weights
+from common.cnn import ScarNet, build, flatten, initial_weights
+from common.feature_names import DEEP_FEATURES
 
 
 def count(width: float) -> int:

@@ -133,7 +133,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
 ) -> None:
     def stops(question: TrainQuestion) -> TrainAnswer:
         if (question.fold, question.round) == stop:
-            raise Interrupted("The run was stopped.")
+            raise Interrupted
         return honest("b")(question)
 
     broken = Sites(b=stops)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,10 @@ from federation_run import (
 from flwr.app import RecordDict
 
 from common.records import unsealed
-from server import delivery, federation
 from server.journal import Exchange, digest_of
 from server.run import RunFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("impatient")]
 
 
 @dataclass
@@ -45,14 +43,6 @@ class Remembering:
         if key not in self.known:
             self.known[key] = self.worker.ask(stage, record)
         return self.known[key]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(federation, "PULL_SECONDS", 0.001)
-        patch.setattr(delivery, "LOOK_SECONDS", 0.0)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from client.cohort.site_folder import SiteFolder
 from client.membership import initialise, join
 from client.rooms import NodeRoom
 from common.errors import StudyMismatch
-from common.health import serving
+from common.health import SERVING, health_of
 from common.identity import Invitation, JoinRequest, node_key
 from common.messages import EnrolAnswer, EnrolQuestion, Refusal
 from common.records import Envelope, from_answer, sealed, to_record
@@ -150,7 +150,7 @@ def test_one_room_at_a_time_and_no_orphans(superlink: SuperLink, site: tuple[Pat
         try:
             until(lambda: "worker: ready" in worker.printed, 60)
             until(lambda: "node: connected:" in node.printed, 60)
-            assert serving(health)
+            assert health_of(health) == SERVING
             assert not (path / "link").exists()
             assert set(worker.children()) == {"worker"}
             assert set(node.children()) == {"node"}

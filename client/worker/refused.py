@@ -1,0 +1,26 @@
+"""The two faces of a failure at a site: detail in its own log, a fixed sentence on the network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flwr.app import RecordDict
+
+from common.errors import MyoFedError
+from common.messages import Refusal
+from common.records import refusal_record
+
+
+def answer_or_refuse(
+    log: logging.Logger, stage: str, answer: Callable[[], RecordDict]
+) -> RecordDict:
+    """Give what `answer` gives; what it raises goes to the log, and a refusal is given instead."""
+    try:
+        return answer()
+    except MyoFedError as error:
+        log.error("%s: %s", stage, error)
+        return refusal_record(Refusal(error.code, error.public))
+    except Exception:
+        log.exception("%s failed", stage)
+        return refusal_record(Refusal("internal", MyoFedError.public))
