@@ -6,7 +6,8 @@ the other:
 - a training round at width 0.25 in plain torch: the sites' own training function, one process a
   site, all at once, with the data loaded;
 - the same round in a deployment on loopback, from the coordinator's events;
-- a question that takes no time to answer, in the same deployment.
+- a question that takes no time to answer, in the same deployment;
+- the plain round again: the pace of a machine changes in minutes.
 
 A ratio of the two rounds is what a deployment costs. Nothing else should run meanwhile.
 """
@@ -126,11 +127,13 @@ def main() -> None:
     study = parse_study(text)
     (out / "study.toml").write_text(text, encoding="utf-8")
     folders = make_sites(out, study)
-    alone = time_plain(folders, study, given.rounds)
+    before = time_plain(folders, study, given.rounds)
     deployed = time_deployed(out, folders, out / "study.toml")
-    found = {"plain": alone, **deployed}
-    # The first round of either warms caches up.
-    ratio = statistics.median(deployed["train"][1:]) / statistics.median(alone[1:])
+    after = time_plain(folders, study, given.rounds)
+    found = {"plain": before + after, **deployed}
+    # The first round of each warms caches up.
+    alone = statistics.median(before[1:] + after[1:])
+    ratio = statistics.median(deployed["train"][1:]) / alone
     print(json.dumps({key: [round(one, 2) for one in value] for key, value in found.items()}))
     print(f"deployment over plain torch: {ratio:.2f}")
 

@@ -19,6 +19,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from safetensors.numpy import load, save
 
 from common.errors import RunError
+from common.folding import folded, unfolded
 from common.messages import Refusal
 
 Message = TypeVar("Message")
@@ -46,10 +47,10 @@ class Envelope:
 
 
 def sealed(record: RecordDict, envelope: Envelope) -> RecordDict:
-    """Put a question's record into its envelope."""
+    """Put a question's record into its envelope, ready to be sent."""
     parts = dict(record.items())
     content = ConfigRecord({"run": envelope.run, "exchange": envelope.exchange})
-    return RecordDict({**parts, "envelope": content})
+    return folded(RecordDict({**parts, "envelope": content}))
 
 
 def unsealed(record: RecordDict) -> tuple[Envelope, RecordDict]:
@@ -60,7 +61,7 @@ def unsealed(record: RecordDict) -> tuple[Envelope, RecordDict]:
     RunError
         There is no envelope, or it names no run.
     """
-    parts = dict(record.items())
+    parts = dict(unfolded(record).items())
     content = parts.pop("envelope", None)
     if not isinstance(content, ConfigRecord) or set(content) != {"run", "exchange"}:
         raise RunError("A question came without its envelope.")
@@ -148,6 +149,7 @@ def from_answer(kind: type[Message], record: RecordDict) -> Message | Refusal:
     RunError
         As `from_record`.
     """
+    record = unfolded(record)
     content = record.get("refusal")
     if isinstance(content, ConfigRecord):
         return Refusal(code=str(content.get("code", "")), public=str(content.get("public", "")))
@@ -167,8 +169,12 @@ def record_bytes(record: RecordDict) -> int:
         if isinstance(part, ArrayRecord):
             total += sum(len(array.data) + len(key) for key, array in part.items())
         else:
-            total += sum(len(str(value)) + len(key) for key, value in part.items())
+            total += sum(_bytes_of(value) + len(key) for key, value in part.items())
     return total
+
+
+def _bytes_of(value: object) -> int:
+    return len(value) if isinstance(value, bytes) else len(str(value))
 
 
 def _unpacked(name: str, record: RecordDict) -> dict[str, np.ndarray]:

@@ -8,12 +8,12 @@ was away or failed, until it is answered or nobody waits for it any more.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
-from flwr.serverapp import Grid
 from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 
 from server.directory import Directory, Present
@@ -36,6 +36,18 @@ UNREACHED = frozenset(
 
 NOT_CONNECTED = "is not connected"
 NOT_ANSWERED = "did not answer in time"
+
+
+class Post(Protocol):
+    """What carries messages: the part of Flower's Grid that is used."""
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Hand messages over; their ids, in the same order."""
+        ...
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Give the answers that have come to these messages, each once."""
+        ...
 
 
 @dataclass
@@ -78,7 +90,7 @@ class Delivery:
     posted : how often the question was sent, by site
     """
 
-    grid: Grid
+    grid: Post
     directory: Directory
     record: RecordDict
     message_type: str
@@ -127,6 +139,7 @@ class Delivery:
             return
         self._looked = now
         present = self.directory.present()
+        due: list[tuple[Letter, Present]] = []
         for letter in self.open.values():
             seen = present.get(letter.site)
             if seen is None:
@@ -134,21 +147,25 @@ class Delivery:
             elif letter.message and letter.to == seen:
                 letter.reason = NOT_ANSWERED
             elif now >= letter.not_before:
-                self._send(letter, seen)
+                due.append((letter, seen))
+        if due:
+            self._send(due)
 
-    def _send(self, letter: Letter, to: Present) -> None:
-        message = Message(self.record, to.node, self.message_type)
+    def _send(self, due: Sequence[tuple[Letter, Present]]) -> None:
+        """Send the question to several sites at once: what it holds goes to the SuperLink once."""
+        messages = [Message(self.record, to.node, self.message_type) for _, to in due]
         try:
-            pushed = [one for one in self.grid.push_messages([message]) if one]
+            pushed = list(self.grid.push_messages(messages))
         except ObjectPushError:
             # The SuperLink was restarted in between, and knows nothing of what was half sent.
             pushed = []
-        if not pushed:
-            letter.reason = "could not be reached"
-            return
-        letter.to, letter.message, letter.reason = to, pushed[0], NOT_ANSWERED
-        letter.posted += 1
-        self.posted[letter.site] = letter.posted
+        for number, (letter, to) in enumerate(due):
+            if number >= len(pushed) or not pushed[number]:
+                letter.reason = "could not be reached"
+                continue
+            letter.to, letter.message, letter.reason = to, pushed[number], NOT_ANSWERED
+            letter.posted += 1
+            self.posted[letter.site] = letter.posted
 
     def _failed(self, letter: Letter, error: Error) -> None:
         letter.put_off()

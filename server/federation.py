@@ -13,14 +13,13 @@ from threading import Event
 from typing import TypeVar
 
 from flwr.app import RecordDict
-from flwr.serverapp import Grid
 
 from common.errors import Interrupted, RunError
 from common.messages import ANSWERS, Question, Refusal
 from common.records import Envelope, from_answer, record_bytes, sealed, to_record
 from common.statistics.checks import StatisticsError
 from harmonization import HarmonizationError
-from server.delivery import Delivery
+from server.delivery import Delivery, Post
 from server.directory import Directory
 from server.firewall import Implausible
 from server.journal import Answers, Exchange, describe, details_of, exchange_of
@@ -33,11 +32,8 @@ Check = Callable[[str, Answer], None]
 Judge = Callable[[Answers[Answer]], dict[str, str]]
 """Says which answers are of no use beside the others, and why, by site."""
 
-PULL_SECONDS, LONGEST_PULL_SECONDS = 0.05, 1.0
-"""How long to wait before looking for answers again, at first and at most."""
-PULL_SHARE = 0.04
-"""The wait grows by this share of the time the question has taken: each look costs the SuperLink
-some milliseconds, which on a small machine the sites would lack."""
+PULL_SECONDS = 0.05
+"""How long to wait before looking for answers again."""
 GRACE_SECONDS = 5.0
 """How long a site that was late before is given once all others have answered."""
 COME_BACK = frozenset({"worker-unreachable"})
@@ -48,7 +44,7 @@ class Federation:
     """The sites of one run. `ask` puts one question to several of them."""
 
     def __init__(
-        self, grid: Grid, run: RunFolder, directory: Directory, watch: Watch, stop: Event
+        self, grid: Post, run: RunFolder, directory: Directory, watch: Watch, stop: Event
     ) -> None:
         self.grid = grid
         self.run = run
@@ -57,7 +53,6 @@ class Federation:
         self.stop = stop
         self.late: set[str] = set()
         self._overdue: dict[str, str] = {}
-        self._asked = time.monotonic()
 
     def ask(
         self,
@@ -104,7 +99,7 @@ class Federation:
         judge: Judge[Answer] | None,
     ) -> tuple[list[str], dict[str, str]]:
         """Wait for the answers and decide who counts."""
-        started = self._asked = time.monotonic()
+        started = time.monotonic()
         self._hear_the_overdue()
         done = exchange.answered(sites)
         delivery = Delivery(
@@ -230,9 +225,8 @@ class Federation:
             self.watch(question.stage, f"without {site}: {reason}")
 
     def _pause(self) -> None:
-        """Wait a moment for answers, longer the longer they take."""
-        grown = PULL_SECONDS + PULL_SHARE * (time.monotonic() - self._asked)
-        self.stop.wait(min(grown, LONGEST_PULL_SECONDS))
+        """Wait a moment for answers."""
+        self.stop.wait(PULL_SECONDS)
         self._end_if_stopped()
 
     def _end_if_stopped(self) -> None:

@@ -75,6 +75,7 @@ class Carrier:
         self._app = app
         self._broken = broken
         self._wanted = threading.Event()
+        self._brought = threading.Event()
         self._under_way: set[str] = set()
         self._claimed = float("-inf")
         signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={CLAIM})
@@ -84,13 +85,15 @@ class Carrier:
         """Begin to wait for the first call."""
         threading.Thread(target=self._run, name="myofed-carrier", daemon=True).start()
 
-    def wake(self) -> None:
-        """Say that the SuperNode waits for an answer.
+    def wait(self, seconds: float) -> None:
+        """Carry what there is to carry; come back when an answer is there, or after the seconds.
 
         Nothing is claimed before the first call: it comes from the SuperNode's own loop, when its
         Runtime API is up, so no other process can stand in for it on that port.
         """
         self._wanted.set()
+        self._brought.wait(seconds)
+        self._brought.clear()
 
     def _run(self) -> None:
         try:
@@ -141,6 +144,7 @@ class Carrier:
                 carried = task.type == TaskType.CLIENT_APP
                 reply = self._answer(message, context) if carried else _refusal(message)
                 push_message(client, reply, context)
+                self._brought.set()
                 status = SubStatus.COMPLETED
             finally:
                 push_task_output(client, context=None, sub_status=status, details="")

@@ -23,10 +23,7 @@ IDLE, AWAITING = 3, 0.5
 """The waits in the SuperNode's loop: without a message, and for the reply to one."""
 
 LOOK_FOR_MESSAGE = 0.2
-LOOK_SELDOM = 1.0
-LOOK_FOR_REPLY = 0.05
-SELDOM_AFTER = 300.0
-"""Without a message for so long nobody waits for a round, and a poll costs both sides."""
+"""The pause between two looks; the coordinator keeps each until there is a message."""
 
 READ = {
     "flwr.supernode.start_client_internal:start_client_internal": "9e89a6eb68fb",
@@ -58,31 +55,28 @@ class Pace:
     idle
         Called when the loop finds no message: the node is connected.
     awaiting
-        Called when a message has arrived and its reply is awaited.
+        Called when a message has arrived: waits for its reply, at most so many seconds.
     """
 
-    def __init__(self, idle: Callable[[], None], awaiting: Callable[[], None]) -> None:
+    def __init__(self, idle: Callable[[], None], awaiting: Callable[[float], None]) -> None:
         self._idle = idle
         self._awaiting = awaiting
-        self._last_message = float("-inf")
 
     def sleep(self, seconds: float) -> None:
         """Sleep for less than asked where the SuperNode's loop asks."""
         if seconds == IDLE:
             self._idle()
-            quiet = time.monotonic() - self._last_message > SELDOM_AFTER
-            seconds = LOOK_SELDOM if quiet else LOOK_FOR_MESSAGE
+            time.sleep(LOOK_FOR_MESSAGE)
         elif seconds == AWAITING:
-            self._last_message = time.monotonic()
-            self._awaiting()
-            seconds = LOOK_FOR_REPLY
-        time.sleep(seconds)
+            self._awaiting(seconds)
+        else:
+            time.sleep(seconds)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
 
 
-def quicken(idle: Callable[[], None], awaiting: Callable[[], None]) -> None:
+def quicken(idle: Callable[[], None], awaiting: Callable[[float], None]) -> None:
     """Shorten the waits of the SuperNode in this process; call it when nothing differs."""
     loop: Any = importlib.import_module("flwr.supernode.start_client_internal")
     loop.time = Pace(idle, awaiting)

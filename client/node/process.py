@@ -88,7 +88,7 @@ def _run_resident(room: NodeRoom, settings: NodeSettings, words: Words) -> int:
     carrier = Carrier(f"{LOOPBACK}:{port}", secret, app, broken=_end)
     threading.excepthook = lambda what: _lost(words, what)
     connected = f"Connected to the coordinator at {settings.coordinator}."
-    quicken(idle=lambda: words.say(CONNECTED, connected), awaiting=carrier.wake)
+    quicken(idle=lambda: words.say(CONNECTED, connected), awaiting=carrier.wait)
     FLOWER_LOGGER.addHandler(_Interruptions(room, words))
     carrier.start()
     given = arguments(room, settings, port)

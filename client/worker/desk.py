@@ -19,6 +19,7 @@ from client.context import SiteContext
 from client.worker.refused import answer_or_refuse
 from client.worker.worker import Worker
 from common.errors import RunError
+from common.folding import folded
 from common.records import unsealed
 from common.study import Study
 
@@ -55,7 +56,7 @@ class WorkerDesk:
             envelope, question = unsealed(record)
             return self._worker(_fingerprint(question), envelope.run).ask(stage, question)
 
-        return answer_or_refuse(self.log, stage, answer)
+        return folded(answer_or_refuse(self.log, stage, answer))
 
     def _worker(self, fingerprint: str, run: str) -> Worker:
         study = self.study_of(fingerprint)

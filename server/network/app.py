@@ -20,7 +20,9 @@ from flwr.serverapp import Grid, ServerApp
 
 from common.bundle import RUN_KEY
 from common.errors import Interrupted, MyoFedError
+from server.network.account import News
 from server.network.admission import AdmittedNow
+from server.network.announced import AnnouncedGrid
 from server.network.environment import FOLDER_VARIABLE
 from server.network.folder import CoordinatorFolder
 from server.network.keys import KeyDirectory, Nodes
@@ -54,7 +56,8 @@ def _conduct(grid: Grid, folder: CoordinatorFolder, run: RunFolder) -> None:
     def watch(stage: str, detail: str) -> None:
         log.info("%s %s", stage, detail)
 
-    federation = Federation(grid, run, directory, watch, Event())
+    post = AnnouncedGrid(grid, News(folder.account))
+    federation = Federation(post, run, directory, watch, Event())
     conduct(federation, run, list(all_names()), watch)
 
 

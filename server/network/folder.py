@@ -3,7 +3,8 @@
 - `settings.toml`: names of this machine, port, address to listen on
 - `ca.pem`, `server.pem`; `secrets/`: private keys and tokens, mode 0600
 - `admitted/`: one join request a site; `withdrawn/`: keys that were replaced
-- `runs/`: one folder a run; `state.db`: Flower's database; `flwr/`: its home; `logs/`
+- `runs/`: one folder a run; `state.db`: Flower's database; `messages.log`: what is under
+  way; `flwr/`: its home; `logs/`
 """
 
 from __future__ import annotations
@@ -197,6 +198,11 @@ class CoordinatorFolder:
     def database(self) -> Path:
         """Flower's database."""
         return self.path / "state.db"
+
+    @property
+    def account(self) -> Path:
+        """Account of the messages between runs and sites."""
+        return self.path / "messages.log"
 
     @property
     def flower_home(self) -> Path:

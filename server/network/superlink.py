@@ -60,12 +60,19 @@ def serve(folder: CoordinatorFolder) -> None:
     """Serve until the process is asked to end."""
     import uvicorn
 
+    from server.network.account import Account
     from server.network.guard import Guard
+    from server.network.waiting import Waiting
 
     application = flower_application(folder)
     log_to_stderr()
-    guard = Guard(application, folder.token(), AdmittedNow(folder).node_keys, folder.local_host)
-    uvicorn.run(
+
+    def ending() -> bool:
+        return server.should_exit
+
+    waiting = Waiting(application, Account(folder.account), ending)
+    guard = Guard(waiting, folder.token(), AdmittedNow(folder).node_keys, folder.local_host)
+    config = uvicorn.Config(
         guard,
         host=folder.settings.bind,
         port=folder.settings.port,
@@ -80,6 +87,10 @@ def serve(folder: CoordinatorFolder) -> None:
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        sys.exit("The SuperLink could not start.")
 
 
 def main() -> None:

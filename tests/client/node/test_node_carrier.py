@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import httpx
@@ -101,11 +102,10 @@ def carry(runtime: Runtime, app: ClientApp, *kinds: str) -> bool:
     carrier = Carrier("127.0.0.1:1", b"secret", app, broken.set)
     carrier.start()
     assert runtime.waiting == list(kinds), "nothing is claimed before the first call"
-    carrier.wake()
     for _ in range(500):
-        if broken.wait(0.01) or len(runtime.outputs) == len(kinds):
+        carrier.wait(0.01)
+        if broken.is_set() or len(runtime.outputs) == len(kinds):
             break
-        carrier.wake()
     return broken.is_set()
 
 
@@ -113,6 +113,16 @@ def test_questions_are_carried_one_after_the_other(runtime: Runtime) -> None:
     assert not carry(runtime, app_that(), TaskType.CLIENT_APP, TaskType.CLIENT_APP)
     assert [reply.content["question"]["number"] for reply in runtime.replies] == [1, 1]
     assert runtime.outputs == [SubStatus.COMPLETED] * 2
+
+
+def test_who_waits_comes_back_with_the_answer(runtime: Runtime) -> None:
+    carrier = Carrier("127.0.0.1:1", b"secret", app_that(), lambda: None)
+    carrier.start()
+    runtime.waiting = [TaskType.CLIENT_APP]
+    begun = time.monotonic()
+    carrier.wait(60.0)
+    assert len(runtime.replies) == 1
+    assert time.monotonic() - begun < 30.0
 
 
 @pytest.mark.parametrize(

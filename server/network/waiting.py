@@ -1,0 +1,261 @@
+"""Lets whoever asks the SuperLink for something to do wait until there is something.
+
+Flower's SuperLink answers at once that there is nothing, so nodes and the SuperExec ask again and
+again. Each question costs it ten milliseconds of a processor, and each pause between two of them
+delays a round. Here a question that finds nothing is kept until something has come, or for as long
+as its sender's patience lasts. It looks like any other slow answer: Flower's own nodes need no
+change.
+
+What passes is entered in the account of the messages, see `account`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
+from typing import Any
+
+from flwr.proto.fleet_pb2 import (
+    PullMessagesRequest,
+    PullMessagesResponse,
+    PushMessagesRequest,
+    PushMessagesResponse,
+)
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskResponse,
+    PushAppMessagesRequest,
+    PushAppMessagesResponse,
+)
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as Protobuf
+
+from server.network.account import Account
+from server.network.guard import KEY_HEADER, Application, Message, Receive, Scope, Send
+
+HELD_SECONDS = 20.0
+"""How long a question is kept. Flower's clients wait 30 s for an answer; proxies mostly 60 s."""
+LOOK_SECONDS = 0.5
+"""How often a kept question looks whether the SuperLink is to end."""
+
+OK = 200
+SUPEREXEC, RUNTIME = "superexec", "runtime"
+
+Answer = list[Message]
+
+
+class Parts:
+    """Counts the parts of what one sender has announced; at the last one, `whole` is called."""
+
+    def __init__(self, announced: int, whole: Callable[[], None]) -> None:
+        self._left = announced
+        self._whole = whole
+        if announced == 0:
+            whole()
+
+    def one_more(self) -> None:
+        """Count a part that has come."""
+        self._left -= 1
+        if self._left == 0:
+            self._whole()
+
+
+class Waiting:
+    """Wraps the SuperLink's application, inside the guard.
+
+    Parameters
+    ----------
+    account
+        Where messages are entered.
+    ending
+        Says whether the SuperLink is to end: then nothing is kept any longer.
+    """
+
+    def __init__(self, app: Application, account: Account, ending: Callable[[], bool]) -> None:
+        self.app = app
+        self.account = account
+        self.ending = ending
+        self._parts: dict[Hashable, Parts] = {}
+        self._waiting: dict[Hashable, set[asyncio.Future[Any]]] = defaultdict(set)
+        self._paths: dict[str, Callable[[Scope, bytes, Receive], Awaitable[Answer]]] = {
+            "/v1/fleet/pull-messages": self._pull,
+            "/v1/fleet/push-messages": self._answered,
+            "/v1/runtime/push-messages": self._sent,
+            "/v1/fleet/push-object": self._object_came,
+            "/v1/runtime/push-object": self._object_went,
+            "/v1/runtime/acquire-task": self._acquire,
+            "/v1/control/start-run": self._started,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; some of them later, or with an entry in the account."""
+        handle = self._paths.get(scope["path"]) if scope["type"] == "http" else None
+        if handle is None:
+            await self.app(scope, receive, send)
+            return
+        body = await _body_of(receive)
+        if body is None:
+            return
+        for message in await handle(scope, body, receive):
+            await send(message)
+
+    async def _pull(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
+        request = _read(PullMessagesRequest, body)
+        if request is None:
+            return await self._ask(scope, body)
+        node: int = request.node.node_id
+
+        async def ask() -> tuple[Answer, bool]:
+            with_node = self.account.with_node(node)
+            answer = await self._ask(scope, body)
+            found = _read(PullMessagesResponse, _content(answer))
+            nothing = _status(answer) == OK and found is not None and not found.messages_list
+            if nothing:
+                self.account.lost(with_node)
+            return answer, nothing
+
+        return await self._keep(node, ask, receive)
+
+    async def _acquire(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
+        async def ask() -> tuple[Answer, bool]:
+            answer = await self._ask(scope, body)
+            found = _read(AcquireTaskResponse, _content(answer))
+            nothing = _status(answer) == OK and found is not None and not found.HasField("task")
+            return answer, nothing
+
+        return await self._keep(SUPEREXEC, ask, receive)
+
+    async def _answered(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
+        answer = await self._ask(scope, body)
+        request = _read(PushMessagesRequest, body)
+        found = _read(PushMessagesResponse, _content(answer))
+        if request is not None and found is not None and _status(answer) == OK:
+            node = request.node.node_id
+            replied = [one.metadata.reply_to_message_id for one in request.messages_list]
+            self._parts[_key(scope)] = Parts(
+                len(found.objects_to_push), partial(self.account.answered, node, replied)
+            )
+        return answer
+
+    async def _object_came(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
+        return await self._object(_key(scope), scope, body)
+
+    async def _object_went(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
+        return await self._object(RUNTIME, scope, body)
+
+    async def _object(self, sender: Hashable, scope: Scope, body: bytes) -> Answer:
+        answer = await self._ask(scope, body)
+        parts = self._parts.get(sender)
+        if parts is not None and _status(answer) == OK:
+            parts.one_more()
+        return answer
+
+    async def _sent(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
+        request = _read(PushAppMessagesRequest, body)
+        messages = [
+            (one.metadata.message_id, one.metadata.dst_node_id)
+            for one in (request.messages_list if request is not None else ())
+        ]
+        self.account.sending(messages)
+        answer = await self._ask(scope, body)
+        found = _read(PushAppMessagesResponse, _content(answer))
+        if found is not None and _status(answer) == OK:
+            self.account.sent(messages)
+            nodes = [node for _, node in messages]
+            self._parts[RUNTIME] = Parts(len(found.objects_to_push), partial(self._wake, *nodes))
+        return answer
+
+    async def _started(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
+        answer = await self._ask(scope, body)
+        self._wake(SUPEREXEC)
+        return answer
+
+    async def _keep(
+        self, whose: Hashable, ask: Callable[[], Awaitable[tuple[Answer, bool]]], receive: Receive
+    ) -> Answer:
+        """Ask until there is something, or nobody waits for it any longer."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + HELD_SECONDS
+        gone: asyncio.Future[Any] = asyncio.ensure_future(receive())
+        woken: asyncio.Future[Any] = loop.create_future()
+        try:
+            while True:
+                # Before it asks: what comes meanwhile must not be missed.
+                woken = loop.create_future()
+                self._waiting[whose].add(woken)
+                answer, nothing = await ask()
+                if not nothing:
+                    return answer
+                while not woken.done():
+                    left = until - loop.time()
+                    if left <= 0.0 or gone.done() or self.ending():
+                        return [] if gone.done() else answer
+                    await asyncio.wait(
+                        {woken, gone},
+                        timeout=min(left, LOOK_SECONDS),
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+        finally:
+            gone.cancel()
+            self._waiting[whose].discard(woken)
+            if not self._waiting[whose]:
+                del self._waiting[whose]
+
+    def _wake(self, *whose: Hashable) -> None:
+        for name in whose:
+            for one in self._waiting.pop(name, set()):
+                if not one.done():
+                    one.set_result(None)
+
+    async def _ask(self, scope: Scope, body: bytes) -> Answer:
+        """Let the application answer a request, and keep what it says."""
+        said: Answer = []
+        requests: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            if requests:
+                return requests.pop()
+            await asyncio.Event().wait()
+            raise AssertionError("nothing comes after a request")
+
+        async def send(message: Message) -> None:
+            said.append(message)
+
+        own = {**scope, "state": dict(scope.get("state") or {})}
+        await self.app(own, receive, send)
+        return said
+
+
+async def _body_of(receive: Receive) -> bytes | None:
+    """Read a request; None if its sender has gone."""
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _key(scope: Scope) -> bytes:
+    """Give the public key by which a node signs: requests of one node bear the same."""
+    wanted = KEY_HEADER.encode()
+    return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
+
+
+def _status(answer: Answer) -> int:
+    return next((int(one["status"]) for one in answer if one["type"] == "http.response.start"), 0)
+
+
+def _content(answer: Answer) -> bytes:
+    return b"".join(one.get("body", b"") for one in answer if one["type"] == "http.response.body")
+
+
+def _read(kind: type[Any], content: bytes) -> Any | None:
+    try:
+        found: Protobuf = kind.FromString(content)
+    except DecodeError:
+        return None
+    return found
