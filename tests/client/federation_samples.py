@@ -92,11 +92,12 @@ class SpoiltGrid:
         return {name: Present(node, "") for node, name in enumerate(self.names)}
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        names = []
         for message in messages:
-            name = f"message {len(self.waiting)}"
-            message.metadata.__dict__["_message_id"] = name
-            self.waiting[name] = message
-        return [name]
+            names.append(f"message {len(self.waiting)}")
+            message.metadata.__dict__["_message_id"] = names[-1]
+            self.waiting[names[-1]] = message
+        return names
 
     def pull_messages(self, ids: Iterable[str]) -> Iterable[Message]:
         for message in (self.waiting[name] for name in ids):

@@ -13,6 +13,7 @@ from client.approved import approve
 from client.worker.desk import WorkerDesk
 from client.worker.worker import Worker
 from common.errors import CohortError, MyoFedError
+from common.folding import unfolded
 from common.messages import EnrolAnswer, EnrolQuestion, Refusal
 from common.records import Envelope, from_answer, sealed, to_record
 
@@ -49,7 +50,7 @@ def enrol(study: object = STUDY) -> EnrolQuestion:
 
 def test_the_worker_gets_the_question_without_its_envelope(desk: WorkerDesk, made: Path) -> None:
     approve(made, STUDY)
-    assert desk.ask("enrol", in_envelope(enrol())) == to_record(enrol())
+    assert unfolded(desk.ask("enrol", in_envelope(enrol()))) == to_record(enrol())
 
 
 def test_approvals_count_from_the_next_question_on(
@@ -58,7 +59,7 @@ def test_approvals_count_from_the_next_question_on(
     assert code_of(desk.ask("enrol", in_envelope(enrol()))) == "study-mismatch"
     assert "approved: none" in caplog.text
     path = approve(made, STUDY)
-    assert "refusal" not in desk.ask("enrol", in_envelope(enrol()))
+    assert "refusal" not in unfolded(desk.ask("enrol", in_envelope(enrol())))
     assert code_of(desk.ask("enrol", in_envelope(enrol(OTHER)))) == "study-mismatch"
     assert f"approved: {STUDY.fingerprint[:12]}" in caplog.text
     path.unlink()
