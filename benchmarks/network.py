@@ -71,7 +71,7 @@ def plain(path: Path, study: Study, rounds: int, start: Barrier, end: Barrier) -
     _ = context.rows
     for number in range(rounds):
         start.wait()
-        question = TrainQuestion(study.fingerprint, 0, number + 1, 1, 0.0, np.ones(2), weights)
+        question = TrainQuestion(study.fingerprint, 0, number + 1, np.ones(2), weights)
         weights = train.answer(question, context).weights
         end.wait()
 

@@ -75,14 +75,13 @@ class HarmonizeAnswer:
 class TrainQuestion(Question):
     """Train the fold's network from these weights, and measure it as received.
 
-    `weights` is the network as one flat float32 vector.
+    How long and how is what the approved study says. `weights` is the network as one flat float32
+    vector.
     """
 
     stage: ClassVar[str] = "train"
     fold: int
     round: int
-    epochs: int
-    proximal_mu: float
     class_weights: NDArray[np.float64]
     weights: NDArray[np.float32]
 

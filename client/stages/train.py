@@ -40,9 +40,9 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
         Slices(rows.images[trains], rows.masks[trains], rows.labels[trains]),
         study.cnn,
         study.training,
-        question.epochs,
+        study.training.local_epochs,
         question.class_weights,
-        question.proximal_mu,
+        study.training.proximal_mu if study.training.strategy == "fedprox" else 0.0,
         seed_of(study.seed, rows.site, "train", question.fold, question.round),
     )
     return TrainAnswer(

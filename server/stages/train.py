@@ -97,8 +97,6 @@ def _train_fold(
             study.fingerprint,
             fold=fold,
             round=state.round + 1,
-            epochs=study.training.local_epochs,
-            proximal_mu=_mu(study),
             class_weights=class_weights,
             weights=state.weights,
         )
@@ -215,10 +213,6 @@ def _auc(histogram: NDArray[np.int64]) -> float | None:
         return round(auc_from_histogram(histogram).auc, 4)
     except MyoFedError:
         return None
-
-
-def _mu(study: Study) -> float:
-    return study.training.proximal_mu if study.training.strategy == "fedprox" else 0.0
 
 
 def network_weights(study: Study, class_weights: NDArray[np.float64]) -> NDArray[np.float64]:

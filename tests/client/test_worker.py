@@ -56,7 +56,7 @@ def ask(worker: Worker, question: Question) -> Any:
 
 def train_question() -> TrainQuestion:
     weights = initial_weights(STUDY.cnn.width, 0.2, 128, 1)
-    return TrainQuestion(STUDY.fingerprint, 0, 1, 1, 0.0, np.array([0.7, 1.9]), weights)
+    return TrainQuestion(STUDY.fingerprint, 0, 1, np.array([0.7, 1.9]), weights)
 
 
 def test_every_stage_has_its_question_answer_and_function() -> None:
@@ -93,6 +93,25 @@ def test_a_round_of_training_is_answered_and_is_the_same_again(site: Worker) -> 
     assert later.validation.tobytes() == first.validation.tobytes()
     assert later.histogram.tobytes() == first.histogram.tobytes()
     assert later.loss > 0.0
+
+
+def test_how_a_site_trains_is_what_its_study_says(tmp_path: Path) -> None:
+    """Nothing in a question can make it train longer, or otherwise."""
+    found = {}
+    for name, training in {
+        "fedavg": {"local_epochs": 2},
+        "fedavg held": {"local_epochs": 2, "proximal_mu": 10.0},
+        "fedprox held": {"local_epochs": 2, "strategy": "fedprox", "proximal_mu": 10.0},
+        "longer": {"local_epochs": 4},
+    }.items():
+        study = make_study({"a": "train", "x": "external"}, training=training)
+        rows = make_rows("a", study, 1, patients=6, slices=2)
+        worker = Worker(hold(rows, study, tmp_path / name))
+        question = replace(train_question(), fingerprint=study.fingerprint)
+        moved = ask(worker, question).weights - question.weights
+        found[name] = float(np.linalg.norm(moved))
+    assert found["fedavg"] == found["fedavg held"]
+    assert found["fedprox held"] < found["fedavg"] < found["longer"]
 
 
 def test_a_finished_network_is_measured_as_a_received_one(site: Worker) -> None:

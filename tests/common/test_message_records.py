@@ -60,7 +60,7 @@ EVERY: list[Any] = [
     HarmonizeQuestion("f", "covariates"),
     HarmonizeAnswer(MIXED),
     HarmonizeAnswer({}),
-    TrainQuestion("f", 1, 2, 3, 0.25, np.array([1.0, 2.0]), RNG.normal(size=9).astype(np.float32)),
+    TrainQuestion("f", 1, 2, np.array([1.0, 2.0]), RNG.normal(size=9).astype(np.float32)),
     TrainAnswer(7, 3, 0.5, np.array([np.nan, -0.0], np.float32), np.ones(2), HISTOGRAM),
     FuseQuestion("f", "moments", model=MIXED),
     FuseQuestion("f", "heads", 3, {}, MIXED),

@@ -174,7 +174,7 @@ def test_a_resumed_run_asks_a_missing_site_later(tmp_path: Path) -> None:
     for name in NAMES:
         sites.grid.sites[name] = lambda *_: to_record(trained(np.ones(3)))
     zeros = np.zeros(3, np.float32)
-    question = TrainQuestion(STUDY.fingerprint, 0, 1, 1, 0.0, np.ones(2), zeros)
+    question = TrainQuestion(STUDY.fingerprint, 0, 1, np.ones(2), zeros)
     answers = sites.federation.ask(question, roster.train, TrainAnswer)
     assert list(answers) == list(NAMES)
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("fast")
 
 STUDY = make_study()
 VALUES = {"a": 30, "b": 20, "x": 10}
-QUESTION = TrainQuestion(STUDY.fingerprint, 0, 3, 1, 0.0, np.ones(2), np.zeros(4, np.float32))
+QUESTION = TrainQuestion(STUDY.fingerprint, 0, 3, np.ones(2), np.zeros(4, np.float32))
 
 
 def answer(name: str) -> RecordDict:

@@ -31,7 +31,7 @@ STUDY = make_study(NAMES, quorum={"min_sites": 2})
 
 def question(number: int = 1, weights: float = 0.0) -> TrainQuestion:
     at = np.full(4, weights, np.float32)
-    return TrainQuestion(STUDY.fingerprint, 0, number, 1, 0.0, np.ones(2), at)
+    return TrainQuestion(STUDY.fingerprint, 0, number, np.ones(2), at)
 
 
 def says(value: float, size: int = 4) -> Reply:
@@ -212,7 +212,7 @@ def many(folder: Path) -> tuple[Federation, TrainQuestion]:
     grid = FakeGrid({name: says(k, SIZE) for k, name in enumerate(MANY)})
     federation, _ = federation_over(grid, folder, study)
     zeros = np.zeros(SIZE, np.float32)
-    return federation, TrainQuestion(study.fingerprint, 0, 1, 1, 0.0, np.ones(2), zeros)
+    return federation, TrainQuestion(study.fingerprint, 0, 1, np.ones(2), zeros)
 
 
 def test_memory_does_not_grow_with_the_number_of_sites(tmp_path: Path) -> None:

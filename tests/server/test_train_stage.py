@@ -98,7 +98,6 @@ def test_a_fold_s_network_is_the_mean_of_its_last_rounds(tmp_path: Path) -> None
     for fold, network in enumerate(networks):
         own = [q for q in sites.questions["a"] if q.fold == fold]
         assert all((q.class_weights == BALANCE[fold]).all() for q in own)
-        assert all(q.epochs == STUDY.training.local_epochs for q in own)
         start = initial_weights(0.02, STUDY.cnn.dropout, 128, STUDY.seed + fold)
         assert own[0].weights.tobytes() == start.tobytes()
         weights, vector, states = start.astype(float), np.zeros(start.size), []
@@ -205,7 +204,7 @@ def test_sites_that_change_from_round_to_round(tmp_path: Path) -> None:
     weights = initial_weights(0.02, study.cnn.dropout, 128, study.seed)
     for number in (1, 2, 3):
         names = [name for name in FOUR if name not in gone[number]]
-        question = TrainQuestion("", 0, number, 1, 0.0, BALANCE[0], weights)
+        question = TrainQuestion("", 0, number, BALANCE[0], weights)
         own = [honest(name)(question).weights.astype(float) for name in names]
         counts = [SIZES[name] for name in names]
         weights = np.average(own, axis=0, weights=counts).astype(np.float32)

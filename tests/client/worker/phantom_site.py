@@ -17,7 +17,7 @@ from common.study import Study
 NAME = "aldgate"
 
 
-def tiny_study(name: str = "tiny") -> Study:
+def tiny_study(name: str = "tiny", epochs: int = 1) -> Study:
     return Study.model_validate(
         {
             "name": name,
@@ -25,7 +25,7 @@ def tiny_study(name: str = "tiny") -> Study:
             "sites": [{"name": NAME, "role": "train"}, {"name": "dorpat", "role": "external"}],
             "cohort": {"minimum_patients_per_class": 2},
             "cnn": {"width": 0.02},
-            "training": {"rounds": 1, "averaged_rounds": 1},
+            "training": {"rounds": 1, "averaged_rounds": 1, "local_epochs": epochs},
         }
     )
 
@@ -37,13 +37,13 @@ def make_site(folder: Path) -> Path:
     return folder / NAME
 
 
-def questions(study: Study, epochs: int = 1) -> list[Question]:
+def questions(study: Study) -> list[Question]:
     means = {str(fold): np.zeros(0) for fold in range(study.folds)}
     weights = initial_weights(study.cnn.width, 0.5, 128, 1)
     return [
         EnrolQuestion(study.fingerprint),
         HarmonizeQuestion(study.fingerprint, "features", means),
-        TrainQuestion(study.fingerprint, 0, 1, epochs, 0.0, np.ones(2), weights),
+        TrainQuestion(study.fingerprint, 0, 1, np.ones(2), weights),
     ]
 
 

@@ -113,7 +113,9 @@ def test_told_to_end_in_mid_question_it_says_so_and_the_next_worker_answers(
     approve(site, STUDY)
     link = site / "link"
     process = start()
-    lasting = questions(STUDY, epochs=100_000)[2]
+    endless = tiny_study(epochs=100_000)
+    approve(site, endless)
+    lasting = questions(endless)[2]
     with ThreadPoolExecutor(1) as pool, grpc.insecure_channel(target_of(link)) as channel:
         line = WorkerLine(link, deadline=120.0, tries=1)
         coming = pool.submit(line.ask, "train", in_envelope(lasting))
