@@ -60,6 +60,12 @@ class Parts:
         if self._left == 0:
             self._whole()
 
+    def all_there(self) -> None:
+        """Count the parts that are missing as well."""
+        if self._left > 0:
+            self._left = 0
+            self._whole()
+
 
 class Waiting:
     """Wraps the SuperLink's application, inside the guard.
@@ -118,7 +124,13 @@ class Waiting:
         return await self._keep(node, ask, receive)
 
     async def _acquire(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
+        """Keep an empty answer back. Asked a second time, Flower would refuse the signature."""
+        answer: Answer = []
+
         async def ask() -> tuple[Answer, bool]:
+            nonlocal answer
+            if answer:
+                return answer, False
             answer = await self._ask(scope, body)
             found = _read(AcquireTaskResponse, _content(answer))
             nothing = _status(answer) == OK and found is not None and not found.HasField("task")
@@ -163,6 +175,9 @@ class Waiting:
         if found is not None and _status(answer) == OK:
             self.account.sent(messages)
             nodes = [node for _, node in messages]
+            if RUNTIME in self._parts:
+                # Of another run, maybe: to wake somebody too early does no harm.
+                self._parts[RUNTIME].all_there()
             self._parts[RUNTIME] = Parts(len(found.objects_to_push), partial(self._wake, *nodes))
         return answer
 

@@ -76,13 +76,18 @@ def build(measured_sites: Path) -> Iterator[Build]:
         made: list[Consortium] = []
 
         def one(
-            extra: str = "", tables: str = "", rounds: int = 3, host: str = "localhost"
+            extra: str = "",
+            tables: str = "",
+            rounds: int = 3,
+            host: str = "localhost",
+            prepare: Callable[[Path], None] = lambda root: None,
         ) -> Consortium:
             root = Path(folder) / str(len(made))
             root.mkdir()
             study = root / "study.toml"
             study.write_text(study_text(extra, tables, rounds), encoding="utf-8")
             consortium = Consortium(root, study, copied(measured_sites, root), host=host)
+            prepare(root)
             made.append(consortium)
             consortium.found()
             return consortium

@@ -157,15 +157,19 @@ class Consortium:
         return self.events(identity)[-1]
 
     def pids(self, what: str, site: str = "") -> list[int]:
-        """Processes of a kind that belong to this consortium."""
+        """Processes of a kind that belong to this consortium, or to one of its sites."""
         mark = MARKS[what]
-        where = str(self.sites[site]) if site else str(self.folder)
-        return [
-            process.pid
-            for process in psutil.process_iter(["cmdline"])
-            if mark in (line := " ".join(process.info["cmdline"] or []))
-            and (where in line or self._is_ours(process))
-        ]
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            line = " ".join(process.info["cmdline"] or [])
+            if site:
+                # The command of a node and of a worker names the site's folder.
+                its = str(self.sites[site]) in line
+            else:
+                its = str(self.folder) in line or self._is_ours(process)
+            if mark in line and its:
+                found.append(process.pid)
+        return found
 
     def kill(self, what: str, site: str = "") -> None:
         """Kill -9 the processes of a kind."""

@@ -55,37 +55,54 @@ def test_deployment_gives_the_release_of_the_simulation(
     assert not (consortium.run_folder(run) / "answers").exists()
 
 
+AFTER = (
+    ("enrol", "", 0),
+    ("harmonize", "features", 0),
+    ("train", "", 1),
+    ("train", "", 3),
+    ("fuse", "moments", 0),
+    ("fuse", "heads", 0),
+    ("fuse", "stack", 0),
+    ("calibrate", "", 0),
+)
+"""The questions after which somebody is killed: each time the next one is on its way."""
+
+
+def kill_after_each(consortium: Consortium, victims: list[tuple[str, str]]) -> str:
+    """Take a run to its end over those who are killed after each of its questions, in turn."""
+    run = consortium.submit()
+    for number, (stage, step, round_) in enumerate(AFTER):
+        what = f"{stage} {step} {round_} of {run}"
+        until(lambda: consortium.reached(run, stage, step, round_), LONG, what)  # noqa: B023
+        victim, site = victims[number % len(victims)]
+        consortium.kill(victim, site)
+        if victim == "serverapp":
+            until(lambda: state(consortium, run) == "interrupted", LONG, f"{run} is interrupted")
+            consortium.command("coordinator", "resume", consortium.coord, run, "--detach")
+    assert consortium.outcome(run, LONG)["event"] == "finished"
+    return run
+
+
 def test_the_release_is_the_same_whoever_is_killed_on_the_way(
     consortium: Consortium, simulated: dict[str, bytes]
 ) -> None:
-    run = consortium.submit()
+    victims = [
+        ("worker", "aldgate"),
+        ("serverapp", ""),
+        ("node", "bergamo"),
+        ("superlink", ""),
+    ]
+    run = kill_after_each(consortium, victims)
+    assert release_bytes(consortium.run_folder(run)) == simulated
 
-    def after(stage: str, step: str = "", number: int = 0) -> None:
-        what = f"{stage} {step} {number} of {run}"
-        until(lambda: consortium.reached(run, stage, step, number), LONG, what)
 
-    def resume() -> None:
-        consortium.command("coordinator", "resume", consortium.coord, run, "--detach")
-
-    after("enrol")
-    consortium.kill("worker", "aldgate")
-    after("harmonize", "features")
-    consortium.kill("node", "bergamo")
-    after("train", number=1)
-    consortium.kill("serverapp")
-    until(lambda: state(consortium, run) == "interrupted", LONG, "the run is seen as interrupted")
-    resume()
-    after("train", number=2)
-    consortium.kill("superlink")
-    # The ServerApp waits for it: such a run needs nobody to resume it.
-    after("fuse", "moments")
-    consortium.kill("worker", "coimbra")
-    consortium.kill("node", "aldgate")
-    after("fuse", "stack")
-    consortium.kill("serverapp")
-    until(lambda: state(consortium, run) == "interrupted", LONG, "the run is seen as interrupted")
-    resume()
-    assert consortium.outcome(run, LONG)["event"] == "finished"
+@pytest.mark.soak
+@pytest.mark.parametrize("victim", ["superlink", "serverapp", "node", "worker"])
+def test_the_release_is_the_same_though_one_is_killed_at_every_stage(
+    consortium: Consortium, simulated: dict[str, bytes], victim: str
+) -> None:
+    sites = ["coimbra", "aldgate", "bergamo"] if victim in ("node", "worker") else [""]
+    run = kill_after_each(consortium, [(victim, site) for site in sites])
     assert release_bytes(consortium.run_folder(run)) == simulated
 
 
