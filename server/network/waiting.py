@@ -23,6 +23,7 @@ from flwr.proto.fleet_pb2 import (
     PushMessagesRequest,
     PushMessagesResponse,
 )
+from flwr.proto.message_pb2 import PushObjectResponse
 from flwr.proto.runtime_pb2 import (
     AcquireTaskResponse,
     PushAppMessagesRequest,
@@ -159,7 +160,9 @@ class Waiting:
     async def _object(self, sender: Hashable, scope: Scope, body: bytes) -> Answer:
         answer = await self._ask(scope, body)
         parts = self._parts.get(sender)
-        if parts is not None and _status(answer) == OK:
+        found = _read(PushObjectResponse, _content(answer))
+        # Flower says OK as well where it did not take the object: its disk is full, for example.
+        if parts is not None and _status(answer) == OK and found is not None and found.stored:
             parts.one_more()
         return answer
 

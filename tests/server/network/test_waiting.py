@@ -14,7 +14,7 @@ from flwr.proto.fleet_pb2 import (
     PushMessagesRequest,
     PushMessagesResponse,
 )
-from flwr.proto.message_pb2 import Message, Metadata
+from flwr.proto.message_pb2 import Message, Metadata, PushObjectResponse
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
@@ -43,6 +43,7 @@ class SuperLink:
         self.there: dict[int, list[str]] = {}
         self.tasks: list[Task] = []
         self.parts = 2
+        self.stores = True
         self.status = 200
         self.asked: list[str] = []
 
@@ -68,6 +69,8 @@ class SuperLink:
         if path == "/v1/fleet/push-messages":
             parts = [str(number) for number in range(self.parts)]
             return PushMessagesResponse(objects_to_push=parts).SerializeToString()
+        if path.endswith("/push-object"):
+            return PushObjectResponse(stored=self.stores).SerializeToString()
         if path == "/v1/runtime/acquire-task" and self.tasks:
             return AcquireTaskResponse(task=self.tasks.pop(), token="t").SerializeToString()
         return b""
@@ -233,6 +236,20 @@ def test_an_answer_counts_when_all_its_parts_are_there(superlink: SuperLink) -> 
         await settled()
         assert told(superlink, "lost") == ["a"]
         waits.cancel()
+
+    run(play)
+
+
+def test_a_part_that_the_superlink_could_not_store_does_not_count(superlink: SuperLink) -> None:
+    async def play() -> None:
+        await superlink.push(("a", ALPHA))
+        await superlink.pull(ALPHA)
+        superlink.stores = False
+        await superlink.answer_to("a", ALPHA)
+        assert told(superlink, "answered") == []
+        superlink.stores = True
+        await superlink.answer_to("a", ALPHA)
+        assert told(superlink, "answered") == ["a"]
 
     run(play)
 
