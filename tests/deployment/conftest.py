@@ -14,7 +14,10 @@ from client.cohort.importers import import_table
 from client.cohort.rows import load_rows
 from client.cohort.site_folder import SiteFolder
 from client.phantoms.consortium import DEFAULT, make_consortium
+from common.feature_names import all_names
 from common.study import parse_study
+from server.run import RunFolder
+from simulation.engine import federate
 
 STUDY = """
 name = "tiny"
@@ -67,6 +70,24 @@ def measured_sites() -> Iterator[Path]:
             import_table(table, out, name=name, positive="scar", negative="none", myocardium=2)
             load_rows(SiteFolder.open(out), study, external=name == "dorpat", workers=2)
         yield made / "sites"
+
+
+@pytest.fixture(scope="session")
+def simulated(measured_sites: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The release of the same study by Flower's simulation engine."""
+    out = tmp_path_factory.mktemp("simulated") / "run"
+    run = RunFolder.begin(out, parse_study(study_text()))
+    sites = {name: measured_sites / name for name in NAMES}
+    federate(run, sites, list(all_names()), lambda stage, detail: None)
+    return release_bytes(out)
+
+
+def release_bytes(run: Path) -> dict[str, bytes]:
+    """Every file of a release but the card, which names the run."""
+    folder = run / "release"
+    return {
+        path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".md"
+    }
 
 
 @pytest.fixture(scope="module")

@@ -146,6 +146,11 @@ class Consortium:
             for event in self.events(identity)
         )
 
+    def state(self, identity: str) -> str:
+        """How a run stands, as the coordinator says."""
+        found = [one["state"] for one in self.status()["runs"] if one["identity"] == identity]
+        return str(found[0]) if found else ""
+
     def outcome(self, identity: str, seconds: float) -> dict[str, Any]:
         """Wait for the end of a run; give its last event."""
 

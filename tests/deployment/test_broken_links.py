@@ -13,18 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-import psutil
 import pytest
-import test_kills
-from conftest import Build
+from conftest import Build, release_bytes
 from consortium import MYOFED, START_SECONDS, Consortium, until
 from hosts import CUT, Host, Quality, Unavailable
 
 from server.network.folder import CoordinatorFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
-
-simulated = test_kills.simulated
 
 LONG = 300.0
 CUT_SECONDS = 30.0
@@ -123,7 +119,7 @@ def finishes_as_if_undisturbed(
     assert consortium.outcome(run, LONG)["event"] == "finished"
     asked = [event for event in consortium.events(run) if event["event"] == "asked"]
     assert not any(event["failures"] for event in asked)
-    assert test_kills.release_bytes(consortium.run_folder(run)) == simulated
+    assert release_bytes(consortium.run_folder(run)) == simulated
 
 
 def settled(consortium: Consortium, run: str) -> int:
@@ -147,10 +143,7 @@ def until_only(consortium: Consortium, site: str) -> None:
 @contextmanager
 def halted(consortium: Consortium, site: str) -> Iterator[None]:
     """Halt a site's worker for a while; it notices nothing of it."""
-    where = str(consortium.sites[site])
-    pids = [
-        pid for pid in consortium.pids("worker", site) if where in psutil.Process(pid).cmdline()
-    ]
+    pids = consortium.pids("worker", site)
     assert pids, f"no worker of {site} to halt"
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)

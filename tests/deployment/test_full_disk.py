@@ -10,11 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Build
+from conftest import Build, release_bytes
 from consortium import Consortium, until
-from test_kills import release_bytes, simulated, state
-
-__all__ = ["simulated"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
@@ -79,7 +76,7 @@ def test_a_run_goes_on_when_a_full_disk_has_room_again(
     until(lambda: consortium.reached(run, "train", number=1), LONG, "the first round")
     filler = fill(place)
     time.sleep(FULL_SECONDS)
-    stands = state(consortium, run)
+    stands = consortium.state(run)
     assert stands in ("running", "failed", "interrupted")
     if stands == "failed":
         told = consortium.events(run)[-1]["what"]

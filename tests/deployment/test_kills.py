@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from conftest import NAMES, Build, study_text
+from conftest import Build, release_bytes
 from consortium import Consortium, until
-
-from common.feature_names import all_names
-from common.study import parse_study
-from server.run import RunFolder
-from simulation.engine import federate
 
 pytestmark = pytest.mark.slow
 
 LONG = 300.0
-
-
-@pytest.fixture(scope="module")
-def simulated(measured_sites: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The release of the same study by Flower's simulation engine."""
-    out = tmp_path_factory.mktemp("simulated") / "run"
-    run = RunFolder.begin(out, parse_study(study_text()))
-    sites = {name: measured_sites / name for name in NAMES}
-    federate(run, sites, list(all_names()), lambda stage, detail: None)
-    return release_bytes(out)
-
-
-def release_bytes(run: Path) -> dict[str, bytes]:
-    """Every file of a release but the card, which names the run."""
-    folder = run / "release"
-    return {
-        path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".md"
-    }
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +36,7 @@ AFTER = (
     ("train", "", 1),
     ("train", "", 3),
     ("fuse", "moments", 0),
-    ("fuse", "heads", 0),
+    ("fuse", "heads", 1),
     ("fuse", "stack", 0),
     ("calibrate", "", 0),
 )
@@ -77,7 +52,7 @@ def kill_after_each(consortium: Consortium, victims: list[tuple[str, str]]) -> s
         victim, site = victims[number % len(victims)]
         consortium.kill(victim, site)
         if victim == "serverapp":
-            until(lambda: state(consortium, run) == "interrupted", LONG, f"{run} is interrupted")
+            until(lambda: consortium.state(run) == "interrupted", LONG, f"{run} is interrupted")
             consortium.command("coordinator", "resume", consortium.coord, run, "--detach")
     assert consortium.outcome(run, LONG)["event"] == "finished"
     return run
@@ -104,9 +79,3 @@ def test_the_release_is_the_same_though_one_is_killed_at_every_stage(
     sites = ["coimbra", "aldgate", "bergamo"] if victim in ("node", "worker") else [""]
     run = kill_after_each(consortium, [(victim, site) for site in sites])
     assert release_bytes(consortium.run_folder(run)) == simulated
-
-
-def state(consortium: Consortium, run: str) -> str:
-    """How a run stands, as the coordinator says."""
-    found = [one["state"] for one in consortium.status()["runs"] if one["identity"] == run]
-    return str(found[0]) if found else ""
