@@ -8,7 +8,7 @@ was away or failed, until it is answered or nobody waits for it any more.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,6 +36,7 @@ UNREACHED = frozenset(
 
 NOT_CONNECTED = "is not connected"
 NOT_ANSWERED = "did not answer in time"
+STILL_BUSY = "is still busy with an earlier question"
 
 
 class Post(Protocol):
@@ -85,6 +86,7 @@ class Delivery:
 
     Attributes
     ----------
+    busy : says which of the sites that are there still work on an earlier question
     open : letters not answered yet, by site
     failed : why a site will not answer this question, by site
     posted : how often the question was sent, by site
@@ -96,6 +98,7 @@ class Delivery:
     message_type: str
     sites: Sequence[str]
     pause: Callable[[], None]
+    busy: Callable[[Mapping[str, Present]], Container[str]] = lambda present: ()
     open: dict[str, Letter] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     posted: dict[str, int] = field(default_factory=dict)
@@ -139,6 +142,7 @@ class Delivery:
             return
         self._looked = now
         present = self.directory.present()
+        busy = self.busy(present)
         due: list[tuple[Letter, Present]] = []
         for letter in self.open.values():
             seen = present.get(letter.site)
@@ -146,6 +150,8 @@ class Delivery:
                 letter.reason = NOT_CONNECTED
             elif letter.message and letter.to == seen:
                 letter.reason = NOT_ANSWERED
+            elif letter.site in busy:
+                letter.reason = STILL_BUSY
             elif now >= letter.not_before:
                 due.append((letter, seen))
         if due:

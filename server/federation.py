@@ -8,7 +8,7 @@ and is taken back as soon as it does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from common.records import Envelope, from_answer, record_bytes, sealed, to_recor
 from common.statistics.checks import StatisticsError
 from harmonization import HarmonizationError
 from server.delivery import Delivery, Post
-from server.directory import Directory
+from server.directory import Directory, Present
 from server.firewall import Implausible
 from server.journal import Answers, Exchange, describe, details_of, exchange_of
 from server.run import RunFolder
@@ -52,7 +52,7 @@ class Federation:
         self.watch = watch
         self.stop = stop
         self.late: set[str] = set()
-        self._overdue: dict[str, str] = {}
+        self._overdue: dict[str, tuple[str, Present | None]] = {}
 
     def ask(
         self,
@@ -109,6 +109,7 @@ class Federation:
             f"query.{question.stage}",
             [site for site in sites if site not in done],
             self._pause,
+            self._busy,
         )
         received: dict[str, int] = {}
         seconds: dict[str, float] = {}
@@ -182,16 +183,29 @@ class Federation:
         for site, letter in delivery.open.items():
             self.late.add(site)
             if letter.message:
-                self._overdue[letter.message] = site
+                self._overdue[letter.message] = (site, letter.to)
         return {site: letter.reason for site, letter in delivery.open.items()}
 
     def _hear_the_overdue(self) -> None:
         """Take back the sites that meanwhile answered a question which is settled."""
-        for message, site in list(self._overdue.items()):
+        for message, (site, _) in list(self._overdue.items()):
             for reply in self.grid.pull_messages([message]):
                 del self._overdue[message]
                 if not reply.has_error():
                     self.late.discard(site)
+
+    def _busy(self, present: Mapping[str, Present]) -> set[str]:
+        """Name the sites that still work on a question which is settled.
+
+        They are not given the next one meanwhile: a site that is slower than the deadline would
+        work through questions of which each is settled when it comes to it. A node that started
+        anew works on nothing.
+        """
+        self._hear_the_overdue()
+        for message, (site, to) in list(self._overdue.items()):
+            if present.get(site, to) != to:
+                del self._overdue[message]
+        return {site for site, _ in self._overdue.values()}
 
     def _lacking(self, sites: Sequence[str], counted: Sequence[str]) -> str:
         """Say what the quorum lacks; empty if it holds."""

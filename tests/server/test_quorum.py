@@ -228,6 +228,32 @@ def test_a_late_site_that_answers_the_old_question_is_taken_back(tmp_path: Path)
     assert list(sites.ask(1)[0]) == ["a", "b", "d"]
 
 
+def test_a_site_still_busy_with_an_old_question_is_not_given_the_next(tmp_path: Path) -> None:
+    """Else a site slower than the deadline would work through questions settled long ago."""
+    sites = Sites(tmp_path / "run", {"min_sites": 3} | PATIENT, silent={"c"})
+    sites.federation.late = {"c"}
+    sites.ask(1)
+    for number in (2, 3):
+        answers, seconds = sites.ask(number)
+        assert list(answers) == ["a", "b", "d"]
+        assert answers.missing == {"c": "is still busy with an earlier question"}
+        assert seconds < SOON
+    assert [site for site, _ in sites.grid.asked].count("c") == 1
+    # When it has answered it gets the question that is asked then, and is waited for.
+    sites.silent = set()
+    assert list(sites.ask(4)[0]) == list(NAMES)
+    assert [site for site, _ in sites.grid.asked].count("c") == 2
+
+
+def test_a_node_that_started_anew_is_busy_with_nothing(tmp_path: Path) -> None:
+    sites = Sites(tmp_path / "run", {"min_sites": 3} | PATIENT, silent={"c"})
+    sites.federation.late = {"c"}
+    sites.ask(1)
+    sites.grid.since["c"] = "tuesday"
+    sites.ask(2)
+    assert [site for site, _ in sites.grid.asked].count("c") == 2
+
+
 def test_a_late_site_whose_old_question_failed_stays_late(tmp_path: Path) -> None:
     sites = Sites(tmp_path / "run", {"min_sites": 3} | PATIENT, silent={"c"})
     sites.federation.late = {"c"}
