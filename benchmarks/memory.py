@@ -38,7 +38,7 @@ def names_of(count: int) -> list[str]:
 def study_text(count: int, width: float) -> str:
     roster = "".join(f'[[sites]]\nname = "{name}"\nrole = "train"\n' for name in names_of(count))
     return (
-        f'name = "memory"\n{roster}[cohort]\nminimum_patients_per_class = 1\n'
+        f'name = "memory"\n{roster}[cohort]\nminimum_patients_per_class = 2\n'
         f"[cnn]\nwidth = {width}\n[training]\nrounds = {ROUNDS}\naveraged_rounds = 1\n"
         '[fusion]\nsizes = [2]\ninverse_penalties = [1.0]\npatient_score = "mean"\n'
     )

@@ -18,7 +18,9 @@ from server.network.locks import Taken, locked
 from server.network.nodes import keep_registered
 
 SUPERLINK, SUPEREXEC = "superlink", "superexec"
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+FIRST_WAIT, LONGEST_WAIT = 1.0, 5.0
+"""Seconds before a process that ended is started again. Flower gives a run up that could not reach
+its SuperLink for half a minute."""
 CERTIFICATE_SECONDS = 5.0
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import pytest
 from conftest import Build, release_bytes
-from consortium import Consortium, until
+from consortium import Consortium
 
 pytestmark = pytest.mark.slow
 
@@ -47,15 +50,28 @@ def kill_after_each(consortium: Consortium, victims: list[tuple[str, str]]) -> s
     """Take a run to its end over those who are killed after each of its questions, in turn."""
     run = consortium.submit()
     for number, (stage, step, round_) in enumerate(AFTER):
-        what = f"{stage} {step} {round_} of {run}"
-        until(lambda: consortium.reached(run, stage, step, round_), LONG, what)  # noqa: B023
+        resume_until(consortium, run, lambda: consortium.reached(run, stage, step, round_))  # noqa: B023
         victim, site = victims[number % len(victims)]
         consortium.kill(victim, site)
-        if victim == "serverapp":
-            until(lambda: consortium.state(run) == "interrupted", LONG, f"{run} is interrupted")
-            consortium.command("coordinator", "resume", consortium.coord, run, "--detach")
+    resume_until(consortium, run, (consortium.run_folder(run) / "release").exists)
     assert consortium.outcome(run, LONG)["event"] == "finished"
     return run
+
+
+def resume_until(consortium: Consortium, run: str, reached: Callable[[], bool]) -> None:
+    """Wait until a run has reached something, and resume it when it was interrupted.
+
+    It is, when its ServerApp was killed, or could not reach the SuperLink for too long.
+    """
+    end = time.monotonic() + LONG
+    while not reached():
+        assert time.monotonic() < end, consortium.events(run)[-1]
+        if consortium.state(run) == "interrupted":
+            consortium.command("coordinator", "resume", consortium.coord, run, "--detach")
+        for _ in range(20):
+            if reached():
+                break
+            time.sleep(0.1)
 
 
 def test_the_release_is_the_same_whoever_is_killed_on_the_way(
