@@ -24,7 +24,8 @@ from client.cohort.importers import import_table
 from client.cohort.rows import load_rows
 from client.cohort.site_folder import SiteFolder
 from client.phantoms.consortium import DEFAULT, make_consortium
-from common.study import Study, parse_study
+from common.study import Study
+from common.study_file import parse_study
 
 PATIENTS, SLICES, ROUNDS = 6, 1, 2
 WATCHED = ("serverapp", "superlink")

@@ -29,7 +29,7 @@ from client.cohort.patients import patients
 from client.cohort.site_folder import SiteFolder
 from client.cohort.table import CohortRow, write_table
 from common.heads import MODELS
-from common.study import parse_study
+from common.study_file import parse_study
 from simulation.cli import run_study
 
 STUDY = """

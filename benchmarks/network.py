@@ -37,7 +37,8 @@ from client.phantoms.consortium import DEFAULT, make_consortium
 from client.stages import train
 from common.cnn import initial_weights
 from common.messages import TrainQuestion
-from common.study import Study, parse_study
+from common.study import Study
+from common.study_file import parse_study
 
 PATIENTS, SLICES = 86, 4
 SITES = DEFAULT[:3]

@@ -15,7 +15,8 @@ from client.import_cli import app as importers
 from client.site_cli import doctor, init, join, up
 from common.console import FAILED, console, progress_bar, show_json
 from common.errors import CohortError, Fault
-from common.study import Study, read_study
+from common.study import Study
+from common.study_file import read_study
 
 app = typer.Typer(
     help="What a hospital does: its own cohort, and its part in a study.\n\nIn this order: import, "

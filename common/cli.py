@@ -11,7 +11,8 @@ import typer
 
 from common.console import console, show_json, table_of
 from common.errors import WrongUse
-from common.study import Study, read_study
+from common.study import Study
+from common.study_file import read_study
 
 app = typer.Typer(
     help="Write and check the protocol that all sites of a study approve.", no_args_is_help=True

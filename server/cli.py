@@ -128,7 +128,7 @@ def invite(
     It holds no secret, and is the same for every site.
     """
     from common.identity import Invitation, certificate_fingerprint
-    from common.study import read_study
+    from common.study_file import read_study
     from server.network.folder import CoordinatorFolder
 
     opened, protocol = CoordinatorFolder.open(folder), read_study(study)

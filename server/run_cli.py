@@ -31,7 +31,7 @@ def run(
 
     Ctrl-C leaves the run at work. The exit code is 0 only when the run is finished.
     """
-    from common.study import read_study
+    from common.study_file import read_study
     from server.network.control import Control
     from server.network.folder import CoordinatorFolder
     from server.network.lifecycle import start

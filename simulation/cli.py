@@ -20,7 +20,8 @@ from common.console import console, progress_bar, show_json, to_person
 from common.errors import CohortError
 from common.feature_names import all_names
 from common.results_table import show_results
-from common.study import Study, read_study
+from common.study import Study
+from common.study_file import read_study
 from server.federation import Watch
 from server.run import RunFolder
 

@@ -19,7 +19,7 @@ import typer.main
 import myofed
 from client.cohort.importers import import_table
 from common.files import write_json
-from common.study import parse_study
+from common.study_file import parse_study
 from server.run import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from common.cli import template
 from common.errors import StudyError
 from common.messages import QUESTIONS
-from common.study import DEADLINES, Covariate, Section, Study, parse_study, read_study
+from common.study import DEADLINES, Covariate, Section, Study
+from common.study_file import parse_study, read_study
 
 ROSTER = """name = "tiny"
 

@@ -15,7 +15,7 @@ from client.cohort.rows import load_rows
 from client.cohort.site_folder import SiteFolder
 from client.phantoms.consortium import DEFAULT, make_consortium
 from common.feature_names import all_names
-from common.study import parse_study
+from common.study_file import parse_study
 from server.run import RunFolder
 from simulation.engine import federate
 

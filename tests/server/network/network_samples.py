@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common.identity import JoinRequest, make_key
-from common.study import Study, parse_study
+from common.study import Study
+from common.study_file import parse_study
 from server.network.folder import CoordinatorFolder, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
