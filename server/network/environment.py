@@ -37,6 +37,8 @@ def flower_environment(folder: CoordinatorFolder) -> dict[str, str]:
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
         "PYTHONUNBUFFERED": "1",
+        # Else each of many threads keeps memory of its own that it no longer needs.
+        "MALLOC_ARENA_MAX": "2",
     }
 
 

@@ -40,6 +40,10 @@ HELD_SECONDS = 20.0
 LOOK_SECONDS = 0.5
 """How often a kept question looks whether the SuperLink is to end."""
 
+MOST_OBJECTS = 4
+"""How many objects, of 5 MB at most, Flower handles at once. It copies each several times, and all
+sites fetch a question at the same moment: without a limit its memory grows with their number."""
+
 OK = 200
 SUPEREXEC, RUNTIME = "superexec", "runtime"
 
@@ -83,12 +87,15 @@ class Waiting:
         self.app = app
         self.account = account
         self.ending = ending
+        self._in_hand = asyncio.Semaphore(MOST_OBJECTS)
         self._parts: dict[Hashable, Parts] = {}
         self._waiting: dict[Hashable, set[asyncio.Future[Any]]] = defaultdict(set)
         self._paths: dict[str, Callable[[Scope, bytes, Receive], Awaitable[Answer]]] = {
             "/v1/fleet/pull-messages": self._pull,
             "/v1/fleet/push-messages": self._answered,
             "/v1/runtime/push-messages": self._sent,
+            "/v1/fleet/pull-object": self._fetched,
+            "/v1/runtime/pull-object": self._fetched,
             "/v1/fleet/push-object": self._object_came,
             "/v1/runtime/push-object": self._object_went,
             "/v1/runtime/acquire-task": self._acquire,
@@ -157,8 +164,13 @@ class Waiting:
     async def _object_went(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
         return await self._object(RUNTIME, scope, body)
 
+    async def _fetched(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
+        async with self._in_hand:
+            return await self._ask(scope, body)
+
     async def _object(self, sender: Hashable, scope: Scope, body: bytes) -> Answer:
-        answer = await self._ask(scope, body)
+        async with self._in_hand:
+            answer = await self._ask(scope, body)
         parts = self._parts.get(sender)
         found = _read(PushObjectResponse, _content(answer))
         # Flower says OK as well where it did not take the object: its disk is full, for example.
