@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Build, release_bytes
-from consortium import Consortium
+from consortium import Consortium, until
 
 pytestmark = pytest.mark.slow
 
@@ -48,11 +48,18 @@ AFTER = (
 
 def kill_after_each(consortium: Consortium, victims: list[tuple[str, str]]) -> str:
     """Take a run to its end over those who are killed after each of its questions, in turn."""
+    # Whoever was killed last, in the test before, is coming up again.
+    everybody = set(consortium.sites)
+    until(lambda: consortium.online() == everybody, LONG, "all sites are online")
     run = consortium.submit()
     for number, (stage, step, round_) in enumerate(AFTER):
         resume_until(consortium, run, lambda: consortium.reached(run, stage, step, round_))  # noqa: B023
         victim, site = victims[number % len(victims)]
         consortium.kill(victim, site)
+        if victim == "serverapp":
+            # What comes next may have been reached before the kill.
+            until(lambda: consortium.state(run) == "interrupted", LONG, f"{run} is interrupted")
+            consortium.command("coordinator", "resume", consortium.coord, run, "--detach")
     resume_until(consortium, run, (consortium.run_folder(run) / "release").exists)
     assert consortium.outcome(run, LONG)["event"] == "finished"
     return run
@@ -61,7 +68,7 @@ def kill_after_each(consortium: Consortium, victims: list[tuple[str, str]]) -> s
 def resume_until(consortium: Consortium, run: str, reached: Callable[[], bool]) -> None:
     """Wait until a run has reached something, and resume it when it was interrupted.
 
-    It is, when its ServerApp was killed, or could not reach the SuperLink for too long.
+    It is, when its ServerApp could not reach the SuperLink for too long.
     """
     end = time.monotonic() + LONG
     while not reached():
