@@ -94,6 +94,7 @@ def resume(
 def _attend(folder: Path, run: RunFolder, control: Control, detach: bool, as_json: bool) -> None:
     """Follow a run to its end and leave with its exit code; or leave it at once."""
     from common.results_table import show_results
+    from common.supervise import stop_signals
     from server.network.follow import follow, progress_of
 
     name = f"{folder} {run.identity}"
@@ -102,14 +103,14 @@ def _attend(folder: Path, run: RunFolder, control: Control, detach: bool, as_jso
         console.print(run.identity, markup=False, soft_wrap=True)
         to_person.print(how, markup=False, soft_wrap=True)
         return
-    try:
+    with stop_signals() as stop:
         to_person.print(f"Following {run.identity}; Ctrl-C leaves it at work.", soft_wrap=True)
         with progress_of(run.study) as tell:
-            end = follow(run, control, tell)
-    except KeyboardInterrupt:
+            end = follow(run, control, tell, stop)
+    if end is None:
         to_person.print("The run goes on without being watched.", how, sep="\n", markup=False,
                         soft_wrap=True)  # fmt: skip
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(FAILED)
     again = f"Go on with it: myofed coordinator resume {name}"
     if end.state == "finished":
         results = json.loads((run.path / "results.json").read_text(encoding="utf-8"))

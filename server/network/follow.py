@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -63,8 +64,10 @@ class Tail:
         return found
 
 
-def follow(run: RunFolder, control: Control, tell: Tell) -> Standing:
+def follow(run: RunFolder, control: Control, tell: Tell, stop: Event) -> Standing | None:
     """Follow a run until it has ended, one way or another, and say how it stands then.
+
+    Gives None as soon as `stop` is set.
 
     A run whose process is gone without a word is noticed within a few seconds of its end.
     """
@@ -82,7 +85,8 @@ def follow(run: RunFolder, control: Control, tell: Tell) -> Standing:
                 for event in tail.new():
                     tell(event)
                 return now
-        time.sleep(LOOK_SECONDS)
+        if stop.wait(LOOK_SECONDS):
+            return None
 
 
 def how_it_stands(run: RunFolder, control: Control | None) -> Standing:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -171,15 +172,25 @@ def test_following_ends_with_the_run_and_tells_each_event_once(run: RunFolder) -
     run.event(event=runs.BEGAN)
     run.event(event=runs.FAILED, code="run-failed", what="Too few.", fix="")
     told: list[Any] = []
-    end = follow(run, Says(None), told.append)  # type: ignore[arg-type]
+    end = follow(run, Says(None), told.append, Event())  # type: ignore[arg-type]
+    assert end is not None
     assert end.state == "failed"
     assert [one["event"] for one in told] == ["submitted", "began", "failed"]
+
+
+def test_following_ends_at_once_when_nobody_looks_any_longer(run: RunFolder) -> None:
+    run.event(event=runs.SUBMITTED, flower=7)
+    run.event(event=runs.BEGAN)
+    stop = Event()
+    with holding(run):
+        assert follow(run, Says(None), lambda _: stop.set(), stop) is None  # type: ignore[arg-type]
 
 
 def test_following_notices_a_run_that_is_gone_and_says_what_flower_knows(run: RunFolder) -> None:
     run.event(event=runs.SUBMITTED, flower=7)
     says = Says(flower("finished", "ServerApp failed with exception: no such module"))
-    end = follow(run, says, lambda _: None)  # type: ignore[arg-type]
+    end = follow(run, says, lambda _: None, Event())  # type: ignore[arg-type]
+    assert end is not None
     assert end.state == "interrupted"
     assert end.problem == ("Flower says: ServerApp failed with exception: no such module", "")
 
