@@ -7,15 +7,19 @@ a message to it is unanswered never got that message, and it has to be sent agai
 
 The SuperLink writes the account and the ServerApp, a process on the same machine, reads it: thus
 it also learns when an answer has come, without asking all the time. It is a file of lines that
-only grows, ``sent ID NODE``, ``answered ID``, ``lost ID``, so a SuperLink that starts anew still
-knows what it had sent.
+only grows, ``sent ID NODE``, ``whole ID``, ``answered ID``, ``lost ID``, so a SuperLink that starts
+anew still knows what it had sent.
+
+A SuperLink that is killed while a message comes in keeps what it has of it, hands it out, and lets
+the node wait minutes for the rest, which nobody will send. Such *torsos* are known by their missing
+line ``whole``.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,9 +38,10 @@ class Account:
     """The SuperLink's side: it writes."""
 
     def __init__(self, path: Path) -> None:
-        self._open = _unanswered(path)
+        self._open, whole = _unanswered(path)
+        self._torsos = set(self._open) - whole
         if path.exists() and path.stat().st_size > LARGEST:
-            _shorten(path, self._open)
+            _shorten(path, self._open, whole)
         self._file = path.open("a", encoding="ascii", buffering=1)
 
     def sending(self, messages: Iterable[Sent]) -> None:
@@ -45,9 +50,20 @@ class Account:
             if _ID.fullmatch(one):
                 self._file.write(f"sent {one} {node}\n")
 
-    def sent(self, messages: Iterable[Sent]) -> None:
+    def sent(self, messages: Sequence[Sent]) -> None:
         """Note that the SuperLink has taken the messages: from now on their nodes can get them."""
         self._open.update((one, node) for one, node in messages if _ID.fullmatch(one))
+        self._torsos.difference_update(one for one, _ in messages)
+
+    def whole(self, messages: Iterable[Sent]) -> None:
+        """Note that all parts of messages have come to the SuperLink."""
+        for one, _ in messages:
+            if one in self._open:
+                self._file.write(f"whole {one}\n")
+
+    def is_torso(self, message: str) -> bool:
+        """Say whether a message came in when an earlier SuperLink ended, and never as a whole."""
+        return message in self._torsos
 
     def answered(self, node: int, messages: Iterable[str]) -> None:
         """Note that the answers to messages are there; only the message's own node can say so."""
@@ -100,27 +116,34 @@ class News:
         self._place += len(whole)
         for line in whole.decode("ascii").splitlines():
             kind, one = line.split()[:2]
-            if kind != "sent":
-                (self.answered if kind == "answered" else self.lost).add(one)
+            if kind == "answered":
+                self.answered.add(one)
+            elif kind == "lost":
+                self.lost.add(one)
 
 
-def _shorten(path: Path, unanswered: Mapping[str, int]) -> None:
+def _shorten(path: Path, unanswered: Mapping[str, int], whole: Container[str]) -> None:
+    lines = [f"sent {one} {node}\n" for one, node in unanswered.items()]
+    lines += [f"whole {one}\n" for one in unanswered if one in whole]
     with replacing(path) as part:
-        lines = "".join(f"sent {one} {node}\n" for one, node in unanswered.items())
-        part.write_text(lines, encoding="ascii")
+        part.write_text("".join(lines), encoding="ascii")
 
 
-def _unanswered(path: Path) -> dict[str, int]:
+def _unanswered(path: Path) -> tuple[dict[str, int], set[str]]:
+    """Read which messages are with which node, and which messages are whole."""
     found: dict[str, int] = {}
+    whole: set[str] = set()
     if not path.exists():
-        return found
+        return found, whole
     for line in path.read_text(encoding="ascii", errors="replace").splitlines():
         match line.split():
             case ["sent", one, node] if _ID.fullmatch(one) and node.lstrip("-").isdecimal():
                 found[one] = int(node)
+            case ["whole", one]:
+                whole.add(one)
             case ["answered" | "lost", one]:
                 found.pop(one, None)
-    return found
+    return found, whole
 
 
 def _end(path: Path) -> tuple[int, int]:

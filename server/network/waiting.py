@@ -124,10 +124,16 @@ class Waiting:
             with_node = self.account.with_node(node)
             answer = await self._ask(scope, body)
             found = _read(PullMessagesResponse, _content(answer))
-            nothing = _status(answer) == OK and found is not None and not found.messages_list
-            if nothing:
+            if _status(answer) != OK or found is None:
+                return answer, False
+            given = [one.metadata.message_id for one in found.messages_list]
+            if given and all(self.account.is_torso(one) for one in given):
+                # It is the node's now, so it will not come again.
+                self.account.lost(given)
+                return await ask()
+            if not given:
                 self.account.lost(with_node)
-            return answer, nothing
+            return answer, not given
 
         return await self._keep(node, ask, receive)
 
@@ -189,11 +195,15 @@ class Waiting:
         found = _read(PushAppMessagesResponse, _content(answer))
         if found is not None and _status(answer) == OK:
             self.account.sent(messages)
-            nodes = [node for _, node in messages]
+
+            def whole() -> None:
+                self.account.whole(messages)
+                self._wake(*(node for _, node in messages))
+
             if RUNTIME in self._parts:
                 # Of another run, maybe: to wake somebody too early does no harm.
                 self._parts[RUNTIME].all_there()
-            self._parts[RUNTIME] = Parts(len(found.objects_to_push), partial(self._wake, *nodes))
+            self._parts[RUNTIME] = Parts(len(found.objects_to_push), whole)
         return answer
 
     async def _started(self, scope: Scope, body: bytes, receive: Receive) -> Answer:

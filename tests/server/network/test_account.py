@@ -69,16 +69,29 @@ def test_a_new_superlink_knows_what_the_old_one_was_about_to_send(path: Path) ->
     assert heard(news) == ({"b"}, set())
 
 
+def test_what_was_not_whole_when_the_superlink_ended_is_a_torso(path: Path) -> None:
+    first = Account(path)
+    post(first, ("a", 7), ("b", 7))
+    first.sending([("c", 8)])
+    first.whole([("a", 7), ("nowhere", 7)])
+    assert not any(first.is_torso(one) for one in "abc")
+    second = Account(path)
+    assert [one for one in "abc" if second.is_torso(one)] == ["b", "c"]
+    post(second, ("d", 7), ("b", 7))
+    assert [one for one in "abcd" if second.is_torso(one)] == ["c"]
+
+
 def test_a_long_account_is_shortened_at_the_start_and_its_reader_goes_on(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LARGEST", 100)
     first = Account(path)
     post(first, *((f"m{number}", 7) for number in range(20)))
+    first.whole([("m19", 7), ("m18", 7)])
     first.answered(7, (f"m{number}" for number in range(19)))
     news = News(path)
     second = Account(path)
-    assert path.read_text() == "sent m19 7\n"
+    assert path.read_text() == "sent m19 7\nwhole m19\n"
     second.answered(7, ["m19"])
     assert heard(news) == ({"m19"}, set())
 

@@ -240,6 +240,26 @@ def test_an_answer_counts_when_all_its_parts_are_there(superlink: SuperLink) -> 
     run(play)
 
 
+def test_half_a_message_of_a_superlink_that_was_killed_is_not_handed_out(
+    superlink: SuperLink,
+) -> None:
+    async def play() -> None:
+        await superlink.push(("whole", ALPHA))
+        parts, superlink.parts = superlink.parts, 3
+        found = [Message(metadata=Metadata(message_id="half", dst_node_id=ALPHA))]
+        request = PushAppMessagesRequest(messages_list=found)
+        await superlink.ask("/v1/runtime/push-messages", request.SerializeToString())
+        superlink.parts = parts
+        path = Path(superlink.account._file.name)
+        superlink.account = superlink.app.account = Account(path)
+        superlink.there[ALPHA].sort()
+        assert superlink.there[ALPHA] == ["half", "whole"]
+        assert await superlink.pull(ALPHA) == ["whole"]
+        assert told(superlink, "lost") == ["half"]
+
+    run(play)
+
+
 def test_a_part_that_the_superlink_could_not_store_does_not_count(superlink: SuperLink) -> None:
     async def play() -> None:
         await superlink.push(("a", ALPHA))
