@@ -177,10 +177,9 @@ class Consortium:
         return found
 
     def kill(self, what: str, site: str = "") -> None:
-        """Kill -9 the processes of a kind."""
-        pids = self.pids(what, site)
-        assert pids, f"no {what} {site} to kill"
-        for pid in pids:
+        """Kill -9 the processes of a kind; one that is being started again is waited for."""
+        until(lambda: self.pids(what, site), START_SECONDS, f"there is a {what} {site} to kill")
+        for pid in self.pids(what, site):
             os.kill(pid, signal.SIGKILL)
 
     def stop(self, name: str) -> None:
