@@ -123,8 +123,8 @@ class Waiting:
         async def ask() -> tuple[Answer, bool]:
             with_node = self.account.with_node(node)
             answer = await self._ask(scope, body)
-            found = _read(PullMessagesResponse, _content(answer))
-            if _status(answer) != OK or found is None:
+            found = _granted(PullMessagesResponse, answer)
+            if found is None:
                 return answer, False
             given = [one.metadata.message_id for one in found.messages_list]
             if given and all(self.account.is_torso(one) for one in given):
@@ -146,17 +146,16 @@ class Waiting:
             if answer:
                 return answer, False
             answer = await self._ask(scope, body)
-            found = _read(AcquireTaskResponse, _content(answer))
-            nothing = _status(answer) == OK and found is not None and not found.HasField("task")
-            return answer, nothing
+            found = _granted(AcquireTaskResponse, answer)
+            return answer, found is not None and not found.HasField("task")
 
         return await self._keep(SUPEREXEC, ask, receive)
 
     async def _answered(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
         answer = await self._ask(scope, body)
         request = _read(PushMessagesRequest, body)
-        found = _read(PushMessagesResponse, _content(answer))
-        if request is not None and found is not None and _status(answer) == OK:
+        found = _granted(PushMessagesResponse, answer)
+        if request is not None and found is not None:
             node = request.node.node_id
             replied = [one.metadata.reply_to_message_id for one in request.messages_list]
             self._parts[_key(scope)] = Parts(
@@ -178,9 +177,9 @@ class Waiting:
         async with self._in_hand:
             answer = await self._ask(scope, body)
         parts = self._parts.get(sender)
-        found = _read(PushObjectResponse, _content(answer))
+        found = _granted(PushObjectResponse, answer)
         # Flower says OK as well where it did not take the object: its disk is full, for example.
-        if parts is not None and _status(answer) == OK and found is not None and found.stored:
+        if parts is not None and found is not None and found.stored:
             parts.one_more()
         return answer
 
@@ -192,8 +191,8 @@ class Waiting:
         ]
         self.account.sending(messages)
         answer = await self._ask(scope, body)
-        found = _read(PushAppMessagesResponse, _content(answer))
-        if found is not None and _status(answer) == OK:
+        found = _granted(PushAppMessagesResponse, answer)
+        if found is not None:
             self.account.sent(messages)
 
             def whole() -> None:
@@ -285,12 +284,11 @@ def _key(scope: Scope) -> bytes:
     return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
 
 
-def _status(answer: Answer) -> int:
-    return next((int(one["status"]) for one in answer if one["type"] == "http.response.start"), 0)
-
-
-def _content(answer: Answer) -> bytes:
-    return b"".join(one.get("body", b"") for one in answer if one["type"] == "http.response.body")
+def _granted(kind: type[Any], answer: Answer) -> Any | None:
+    """Read an answer of the application; None if it refused."""
+    if not any(one.get("status") == OK for one in answer):
+        return None
+    return _read(kind, b"".join(one.get("body", b"") for one in answer))
 
 
 def _read(kind: type[Any], content: bytes) -> Any | None:
