@@ -53,6 +53,13 @@ class StudyMismatch(MyoFedError):
     public = "The site holds another study, recipe or version."
 
 
+class ChangedSinceEnrolment(StudyMismatch):
+    """A site's software, recipe or cohort changed in the middle of a run."""
+
+    code = "changed-since-enrolment"
+    public = "The site's software or cohort is not what it enrolled with in this run."
+
+
 class CohortError(MyoFedError):
     """The cohort of a site cannot be used as it is."""
 

@@ -18,7 +18,7 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 
 from server.directory import Directory, Present
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 """How often to look which sites are there."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds before a question is sent again to a site that failed; doubled at each try."""

@@ -32,7 +32,7 @@ Check = Callable[[str, Answer], None]
 Judge = Callable[[Answers[Answer]], dict[str, str]]
 """Says which answers are of no use beside the others, and why, by site."""
 
-PULL_SECONDS = 0.05
+PULL_SECONDS = 0.02
 """How long to wait before looking for answers again."""
 GRACE_SECONDS = 5.0
 """How long a site that was late before is given once all others have answered."""

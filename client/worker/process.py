@@ -18,6 +18,7 @@ from client.approved import fingerprints
 from client.link.service import LinkServer
 from client.site_log import SITE_LOG, log_to
 from client.worker.desk import WorkerDesk
+from client.worker.memory import keep_freed_memory
 from common.console import exit_code, show_error
 from common.errors import MyoFedError
 
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--link", type=Path, help="folder of the link; by default SITE_FOLDER/link")
     parser.add_argument("--address", metavar="HOST:PORT", help="listen here, not on a socket")
     given = parser.parse_args(arguments)
+    keep_freed_memory()
     # An event could not be set here: the signal may come while this very thread holds its lock.
     ends: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):

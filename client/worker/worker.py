@@ -17,7 +17,7 @@ from client.context import SiteContext
 from client.stages import calibrate, enrol, fuse, harmonize, train, validate
 from client.worker.refused import answer_or_refuse
 from common.errors import RunError, StudyMismatch, WrongUse
-from common.messages import QUESTIONS, Question
+from common.messages import QUESTIONS, EnrolQuestion, Question
 from common.records import from_record, to_record
 
 STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
@@ -39,6 +39,7 @@ class Worker:
     def __init__(self, context: SiteContext) -> None:
         self.context = context
         self.log = logging.getLogger(f"myofed.site.{context.site.name}")
+        self._enrolled = False
 
     def ask(self, stage: str, record: RecordDict) -> RecordDict:
         """Answer a question; never raises but for Ctrl-C."""
@@ -60,4 +61,8 @@ class Worker:
                 f"Site {self.context.site.name} is external and was asked for the stage {stage}.",
                 f"Ask external sites only to {' and '.join(EXTERNAL_STAGES)}.",
             )
-        return STAGES[stage](question, self.context)
+        if not self._enrolled and stage != EnrolQuestion.stage:
+            enrol.require_as_enrolled(self.context)
+        found = STAGES[stage](question, self.context)
+        self._enrolled = True
+        return found

@@ -62,15 +62,20 @@ def serve(folder: CoordinatorFolder) -> None:
 
     from server.network.account import Account
     from server.network.guard import Guard
+    from server.network.in_turn import InTurn
+    from server.network.lighter import lighten, lighten_database
     from server.network.waiting import Waiting
 
+    lighten_database()
     application = flower_application(folder)
+    lighten(application)
     log_to_stderr()
 
     def ending() -> bool:
         return server.should_exit
 
-    waiting = Waiting(application, Account(folder.account), ending)
+    in_turn = InTurn(application, folder.database.parent)
+    waiting = Waiting(in_turn, Account(folder.account), ending)
     guard = Guard(waiting, folder.token(), AdmittedNow(folder).node_keys, folder.local_host)
     config = uvicorn.Config(
         guard,

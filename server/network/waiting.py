@@ -40,10 +40,6 @@ HELD_SECONDS = 20.0
 LOOK_SECONDS = 0.5
 """How often a kept question looks whether the SuperLink is to end."""
 
-MOST_OBJECTS = 4
-"""How many objects, of 5 MB at most, Flower handles at once. It copies each several times, and all
-sites fetch a question at the same moment: without a limit its memory grows with their number."""
-
 OK = 200
 SUPEREXEC, RUNTIME = "superexec", "runtime"
 
@@ -87,24 +83,26 @@ class Waiting:
         self.app = app
         self.account = account
         self.ending = ending
-        self._in_hand = asyncio.Semaphore(MOST_OBJECTS)
         self._parts: dict[Hashable, Parts] = {}
         self._waiting: dict[Hashable, set[asyncio.Future[Any]]] = defaultdict(set)
         self._paths: dict[str, Callable[[Scope, bytes, Receive], Awaitable[Answer]]] = {
             "/v1/fleet/pull-messages": self._pull,
             "/v1/fleet/push-messages": self._answered,
             "/v1/runtime/push-messages": self._sent,
-            "/v1/fleet/pull-object": self._fetched,
-            "/v1/runtime/pull-object": self._fetched,
-            "/v1/fleet/push-object": self._object_came,
-            "/v1/runtime/push-object": self._object_went,
             "/v1/runtime/acquire-task": self._acquire,
             "/v1/control/start-run": self._started,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; some of them later, or with an entry in the account."""
-        handle = self._paths.get(scope["path"]) if scope["type"] == "http" else None
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == "/v1/fleet/push-object":
+            await self._object(_key(scope), scope, receive, send)
+            return
+        if path == "/v1/runtime/push-object":
+            await self._object(RUNTIME, scope, receive, send)
+            return
+        handle = self._paths.get(path)
         if handle is None:
             await self.app(scope, receive, send)
             return
@@ -163,25 +161,21 @@ class Waiting:
             )
         return answer
 
-    async def _object_came(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
-        return await self._object(_key(scope), scope, body)
+    async def _object(self, sender: Hashable, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a part of a message on as it comes, and count it before its sender knows."""
+        answer: Answer = []
 
-    async def _object_went(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
-        return await self._object(RUNTIME, scope, body)
+        async def keep(message: Message) -> None:
+            answer.append(message)
 
-    async def _fetched(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
-        async with self._in_hand:
-            return await self._ask(scope, body)
-
-    async def _object(self, sender: Hashable, scope: Scope, body: bytes) -> Answer:
-        async with self._in_hand:
-            answer = await self._ask(scope, body)
+        await self.app(scope, receive, keep)
         parts = self._parts.get(sender)
         found = _granted(PushObjectResponse, answer)
         # Flower says OK as well where it did not take the object: its disk is full, for example.
         if parts is not None and found is not None and found.stored:
             parts.one_more()
-        return answer
+        for message in answer:
+            await send(message)
 
     async def _sent(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
         request = _read(PushAppMessagesRequest, body)

@@ -331,30 +331,6 @@ def test_two_runs_that_push_at_once_wake_both_nodes(superlink: SuperLink) -> Non
     run(play)
 
 
-def test_objects_are_handled_a_few_at_a_time(superlink: SuperLink) -> None:
-    """However many sites fetch a question at once, the SuperLink's memory stays as it is."""
-    inside, most = 0, 0
-    real = superlink.application
-
-    async def slowly(scope: Any, receive: Any, send: Any) -> None:
-        nonlocal inside, most
-        inside += 1
-        most = max(most, inside)
-        await asyncio.sleep(0.001)
-        inside -= 1
-        await real(scope, receive, send)
-
-    async def play() -> None:
-        superlink.app.app = slowly
-        paths = [
-            f"/v1/{part}/{way}-object" for part in ("fleet", "runtime") for way in ("pull", "push")
-        ]
-        await asyncio.gather(*(superlink.ask(path) for path in paths * 10))
-
-    run(play)
-    assert most == module.MOST_OBJECTS
-
-
 def test_other_requests_pass_as_they_are(superlink: SuperLink) -> None:
     async def play() -> None:
         assert await superlink.ask("/health") == b""
