@@ -88,7 +88,8 @@ def join(
     done = join_site(folder, invitation, replace, coordinator_health, health, show=_show_joined)
     if done.replaced:
         console.print("The earlier coordinator's authority is no longer trusted.")
-    console.print(f"{len(done.approved)} study(ies) approved by this site.")
+    number = len(done.approved)
+    console.print(f"This site has approved {number} {'study' if number == 1 else 'studies'}.")
     console.print(
         f"Next: myofed site doctor {folder}, then: myofed site up {folder}", soft_wrap=True
     )
