@@ -89,7 +89,7 @@ def _run_resident(room: NodeRoom, settings: NodeSettings, words: Words) -> int:
     threading.excepthook = lambda what: _lost(words, what)
     connected = f"Connected to the coordinator at {settings.coordinator}."
     quicken(idle=lambda: words.say(CONNECTED, connected), awaiting=carrier.wait)
-    FLOWER_LOGGER.addHandler(_Interruptions(room, words))
+    FLOWER_LOGGER.addHandler(_Connection(room, words, connected))
     carrier.start()
     given = arguments(room, settings, port)
     given += ["--isolation", "process", "--superexec-auth-secret-file", _readable_once(secret)]
@@ -115,17 +115,23 @@ def _log_to_stderr() -> None:
     log.setLevel(logging.INFO)
 
 
-class _Interruptions(logging.Handler):
-    """Puts into words that the SuperNode lost the coordinator; it says itself only that it did."""
+class _Connection(logging.Handler):
+    """Puts into words how it stands with the coordinator, from what the SuperNode logs.
 
-    def __init__(self, room: NodeRoom, words: Words) -> None:
-        super().__init__(logging.WARNING)
-        self._room, self._words = room, words
+    That says itself only that it lost the coordinator, or found it.
+    """
+
+    def __init__(self, room: NodeRoom, words: Words, connected: str) -> None:
+        super().__init__(logging.INFO)
+        self._room, self._words, self._connected = room, words, connected
         self._looking = threading.Lock()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look for the reason, beside the SuperNode's own tries."""
-        if str(record.msg).startswith("Connection attempt failed") and self._looking.acquire(False):
+        """Say that it is there, or look for the reason, beside the SuperNode's own tries."""
+        told = str(record.msg)
+        if told.startswith(("SuperNode ID", "Connection successful")):
+            self._words.say(CONNECTED, self._connected)
+        elif told.startswith("Connection attempt failed, ") and self._looking.acquire(False):
             threading.Thread(target=self._look, daemon=True).start()
 
     def _look(self) -> None:

@@ -20,6 +20,9 @@ from typing import Any
 
 import psutil
 
+from client.node.words import CONNECTED, last_words
+from client.rooms import NodeRoom
+
 MYOFED = Path(sys.executable).parent / "myofed"
 START_SECONDS = 120.0
 MARKS = {
@@ -104,6 +107,11 @@ class Consortium:
         for name in self.sites:
             self.start_site(name)
         until(lambda: self.online() == set(self.sites), START_SECONDS, "all sites are online")
+        until(lambda: all(map(self.says_connected, self.sites)), 10, "all sites say so")
+
+    def says_connected(self, name: str) -> bool:
+        """Whether a site says of itself that it is connected."""
+        return last_words(NodeRoom.of(self.sites[name]))[0] == CONNECTED
 
     def online(self) -> set[str]:
         """Names of the sites that the coordinator sees."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,25 @@ def test_last_words_of_a_node_that_said_none(room: NodeRoom) -> None:
     assert last_words(room) == (CONNECTED, "Connected.")
     room.state.write_text("{")
     assert last_words(room) == ("", "")
+
+
+def test_what_the_supernode_logs_is_put_into_words(
+    room: NodeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: the coordinator may keep its next question for a long time."""
+    looked = threading.Event()
+    monkeypatch.setattr(process, "obstacle", lambda _: looked.set() or "The line is cut.")
+    handler = process._Connection(room, Words(room), "Connected to it.")
+    logger = logging.Logger("supernode")
+    logger.addHandler(handler)
+    for told in ("SuperNode ID: %s", "Connection successful after %s tries."):
+        logger.info(told, 7)
+        assert last_words(room) == (CONNECTED, "Connected to it.")
+        looked.clear()
+        logger.warning("Connection attempt failed, retrying in %.2f seconds", 1.0)
+        assert looked.wait(10)
+        with handler._looking:
+            assert last_words(room) == (WAITING, "The line is cut.")
 
 
 def test_a_node_that_has_not_joined_says_so_and_ends(
