@@ -184,7 +184,7 @@ def test_joining_again_adds_a_study_and_brings_a_new_address(
     assert run("join", site, invite(path, authority, first), *options).code == 0
     again = run("join", site, invite(path, authority, second, "d.org:1"))
     assert again.code == 0
-    assert "2 study(ies) approved" in again.out
+    assert "has approved 2 studies" in again.out
     assert set(approved(site)) == {first.fingerprint, second.fingerprint}
     settings = NodeRoom.of(site).joined()
     assert settings.coordinator == "d.org:1"

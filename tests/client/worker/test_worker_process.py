@@ -118,7 +118,7 @@ def test_told_to_end_in_mid_question_it_says_so_and_the_next_worker_answers(
     lasting = questions(endless)[2]
     with ThreadPoolExecutor(1) as pool, grpc.insecure_channel(target_of(link)) as channel:
         line = WorkerLine(link, deadline=120.0, tries=1)
-        coming = pool.submit(line.ask, "train", in_envelope(lasting))
+        coming = pool.submit(line.ask, "train", in_envelope(lasting, "run-2"))
         watched = HealthStub(channel).Watch(
             HealthCheckRequest(service=""), timeout=60, wait_for_ready=True
         )
