@@ -1,11 +1,13 @@
 """A site's worker that goes wrong in training: `python lying_worker.py SITE LINK KIND[,KIND...]`.
 
-The kinds are taken in turn, one a round; `honest` is the right answer. Everything else is answered
+The kinds are taken in turn, one a round; `honest` is the right answer. With the kind `versions`
+alone, it is at the handshake that it lies, about the software it runs. Everything else is answered
 as the real worker does.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -19,10 +21,12 @@ from flwr.app import RecordDict
 from client.link.service import LinkServer
 from client.site_log import SITE_LOG, log_to
 from client.worker.desk import WorkerDesk
-from common.messages import TrainAnswer, TrainQuestion
+from common.messages import EnrolAnswer, TrainAnswer, TrainQuestion
 from common.records import from_answer, from_record, to_record, unsealed
 
-SLOW_SECONDS = 40.0
+SLOW_SECONDS = 31.0
+"""A little more than the deadline."""
+VERSIONS = "versions"
 
 
 def spoiled(answer: TrainAnswer, kind: str) -> RecordDict:
@@ -46,6 +50,14 @@ def spoiled(answer: TrainAnswer, kind: str) -> RecordDict:
     return to_record(replace(answer, weights=weights))
 
 
+def with_another_torch(record: RecordDict) -> RecordDict:
+    """Say at the handshake that the site runs another torch."""
+    answer = from_answer(EnrolAnswer, record)
+    assert isinstance(answer, EnrolAnswer)
+    versions = json.loads(answer.versions) | {"torch": "1.0.0"}
+    return to_record(replace(answer, versions=json.dumps(versions)))
+
+
 class Liar:
     """Answers through the desk of the site, and spoils what it says in training."""
 
@@ -55,6 +67,8 @@ class Liar:
 
     def answer(self, stage: str, record: RecordDict) -> RecordDict:
         honest = self.desk.ask(stage, record)
+        if stage == "enrol" and self.kinds == [VERSIONS]:
+            return with_another_torch(honest)
         if stage != "train":
             return honest
         question = from_record(TrainQuestion, unsealed(record)[1])

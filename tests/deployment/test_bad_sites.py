@@ -52,7 +52,7 @@ def start_liar(consortium: Consortium, site: str, kinds: list[str]) -> None:
 @pytest.fixture(scope="module")
 def run(build: Build) -> tuple[Consortium, str]:
     """A run of which one site lies in each round, another way each time, and strangers knock."""
-    kinds = ["honest", *LIES, *["honest"] * 5]
+    kinds = ["honest", *LIES, *["honest"] * 8]
     tables = TWO_OF_THREE
     consortium = build(extra="", tables=tables, rounds=len(kinds))
     consortium.start_coordinator()
@@ -138,6 +138,27 @@ def test_a_site_that_never_comes_is_named_and_the_run_goes_on(
     asked = [event for event in consortium.events(identity) if event["event"] == "asked"]
     assert asked[0]["failures"] == {"aldgate": "is not connected"}
     assert all("aldgate" not in event["sites"] for event in asked[1:])
+
+
+def test_a_site_with_other_software_is_named_with_the_difference_and_left_out(
+    run: tuple[Consortium, str],
+) -> None:
+    consortium, _ = run
+    consortium.start_site("aldgate")
+    consortium.stop("bergamo")
+    start_liar(consortium, "bergamo", ["versions"])
+    everybody = set(consortium.sites)
+    until(lambda: consortium.online() == everybody, 90.0, "bergamo runs another torch")
+    identity = consortium.submit()
+    assert consortium.outcome(identity, LONG)["event"] == "finished"
+    asked = [event for event in consortium.events(identity) if event["event"] == "asked"]
+    assert list(asked[0]["failures"]) == ["bergamo"]
+    assert "it runs torch 1.0.0, the others 2." in asked[0]["failures"]["bergamo"]
+    assert all("bergamo" not in event["sites"] for event in asked[1:])
+    for name in ("liar", "bergamo"):
+        consortium.stop(name)
+    consortium.start_site("bergamo")
+    until(lambda: consortium.online() == everybody, 90.0, "bergamo is honest again")
 
 
 def test_a_study_that_was_changed_is_refused_by_every_site(run: tuple[Consortium, str]) -> None:
