@@ -53,11 +53,12 @@ class RunMemory:
 
 @dataclass(frozen=True)
 class SiteContext:
-    """One site in one run of one study."""
+    """One site in one run of one study. `cores` is how many it may use to measure images."""
 
     site: SiteFolder
     study: Study
     run: str
+    cores: int = 1
 
     @property
     def external(self) -> bool:
@@ -67,7 +68,7 @@ class SiteContext:
     @cached_property
     def rows(self) -> SiteRows:
         """The site's slices; read once."""
-        return load_rows(self.site, self.study, external=self.external, workers=1)
+        return load_rows(self.site, self.study, external=self.external, workers=self.cores)
 
     @property
     def memory(self) -> RunMemory:

@@ -34,6 +34,8 @@ class WorkerDesk:
     ----------
     study_of
         Finds an approved study by its fingerprint; by default among the site's approvals.
+    cores
+        How many cores may be used to measure images that no command has measured before.
 
     Raises
     ------
@@ -42,11 +44,15 @@ class WorkerDesk:
     """
 
     def __init__(
-        self, site_path: Path | str, study_of: Callable[[str], Study] | None = None
+        self,
+        site_path: Path | str,
+        study_of: Callable[[str], Study] | None = None,
+        cores: int = 1,
     ) -> None:
         self.site = SiteFolder.open(site_path)
         self.study_of = study_of or partial(approved_study, self.site.path)
         self.log = logging.getLogger(f"myofed.site.{self.site.name}")
+        self.cores = cores
         self._workers: dict[tuple[str, str], Worker] = {}
 
     def ask(self, stage: str, record: RecordDict) -> RecordDict:
@@ -65,7 +71,8 @@ class WorkerDesk:
             while len(self._workers) >= KEPT:
                 del self._workers[next(iter(self._workers))]
             # The folder is opened anew: a new run sees the site's cohort as it is now.
-            worker = Worker(SiteContext(SiteFolder.open(self.site.path), study, run))
+            site = SiteFolder.open(self.site.path)
+            worker = Worker(SiteContext(site, study, run, self.cores))
         self._workers[fingerprint, run] = worker
         return worker
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from client.approved import fingerprints
+from client.imaging.extract import available_cores
 from client.link.service import LinkServer
 from client.site_log import SITE_LOG, log_to
 from client.worker.desk import WorkerDesk
@@ -35,7 +36,7 @@ def serve(
     MyoFedError
         There is no such site, its approvals are damaged, or the link's place cannot be used.
     """
-    desk = WorkerDesk(site_path)
+    desk = WorkerDesk(site_path, cores=available_cores())
     site = desk.site
     log_to(site.path / SITE_LOG, site.name, "myofed.link")
     names = fingerprints(site.path)

@@ -1,11 +1,14 @@
 """Extraction of many cases: cache, damage, resuming, faults, processes."""
 
 import csv
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import psutil
 import pytest
 import SimpleITK as sitk
 
@@ -225,3 +228,33 @@ def test_nan_that_itk_would_read_as_zero_is_refused(tmp_path):
     (result,) = run([case], tmp_path / "cache")
     assert result.fault is not None
     assert "1 voxels that are NaN" in result.fault.found
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    """Even if that is killed: nobody else would end them."""
+    script = tmp_path / "extracts.py"
+    script.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from multiprocessing import get_context\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from client.imaging.extract import _start_worker\n"
+        "from client.imaging.radiomics import RadiomicsRecipe\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPoolExecutor(\n"
+        "        2, get_context('spawn'), _start_worker, (RadiomicsRecipe(),))\n"
+        "    list(pool.map(abs, range(4)))\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []

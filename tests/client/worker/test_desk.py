@@ -130,3 +130,16 @@ def test_a_failure_before_the_worker_leaks_nothing(
         code, getattr(error, "public", MyoFedError.public)
     )
     assert "Patient P07" in caplog.text
+
+
+def test_a_worker_may_use_as_many_cores_as_its_desk(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(
+        Worker, "ask", lambda worker, *_: seen.append(worker.context.cores) or RecordDict({})
+    )
+    approve(made, STUDY)
+    WorkerDesk(made, cores=7).ask("enrol", in_envelope(enrol()))
+    WorkerDesk(made).ask("enrol", in_envelope(enrol()))
+    assert seen == [7, 1]
