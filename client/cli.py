@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from client.cohort.rows import Source, cases_of
 from client.cohort.rules import CohortRules
 from client.cohort.site_folder import SiteFolder
 from client.import_cli import app as importers
@@ -110,6 +109,7 @@ def extract_site(site: SiteFolder, study: Study, workers: int | None = None) -> 
     CohortError
         Cases cannot be used; all are listed.
     """
+    from client.cohort.rows import Source, cases_of
     from client.imaging.extract import extract_cases
     from client.imaging.recipes import preprocessing_of, radiomics_of
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from client.cohort.importers.result import ImportReport
 from common.console import console, progress_bar, to_person
 from common.errors import WrongUse
+
+if TYPE_CHECKING:
+    from client.cohort.importers.result import ImportReport
 
 app = typer.Typer(
     help="Make a site folder from a cohort as it lies on your disk. Images are not copied unless "

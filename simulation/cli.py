@@ -7,23 +7,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from client.cli import check_for_study, extract_site
 from client.cohort.site_folder import SiteFolder
-from client.cohort.sites import find_sites
-from client.context import memory_of
 from common.console import console, progress_bar, show_json, to_person
 from common.errors import CohortError
 from common.feature_names import all_names
 from common.results_table import show_results
 from common.study import Study
 from common.study_file import read_study
-from server.federation import Watch
-from server.run import RunFolder
+
+if TYPE_CHECKING:
+    from server.federation import Watch
 
 BESIDE_ROUNDS = 12
 """About how many questions a run puts beside its rounds of training."""
@@ -67,6 +66,9 @@ def demo(
 
 def run_study(study: Study, sites: Path, out: Path) -> None:
     """Check and measure every site of the roster, then run the federation."""
+    from client.cohort.sites import find_sites
+    from client.context import memory_of
+    from server.run import RunFolder
     from simulation.engine import federate
 
     found = find_sites(sites, [site.name for site in study.sites])

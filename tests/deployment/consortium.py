@@ -40,12 +40,19 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until the condition holds; fail with `what` after so many seconds."""
+    """Wait until the condition holds; fail with `what` after so many seconds.
+
+    At least half of the time nothing is asked: a condition may be a command, and the processes that
+    are waited for need the cores.
+    """
     end = time.monotonic() + seconds
-    while not condition():
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds:.0f} seconds for: {what}")
-        time.sleep(0.1)
+        time.sleep(max(0.1, time.monotonic() - began))
 
 
 @dataclass
