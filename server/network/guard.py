@@ -46,7 +46,11 @@ JOINING = ("/v1/fleet/register-node", "/v1/fleet/activate-node")
 NODE_REFUSED = 2004
 """Flower's code for a node that may not join; the node shows the text beside it and ends."""
 
-REFUSED = {403: "Refused.", 404: "Not found."}
+LARGEST_REQUEST = 2**26
+"""Bytes that a site may send at once; Flower cuts arrays into pieces of 5 MB. A site's public key
+is no secret, and its signature is looked at when all has come."""
+
+REFUSED = {403: "Refused.", 404: "Not found.", 413: "Too large."}
 QUIET_SECONDS = 60.0
 MOST_REMEMBERED = 1000
 
@@ -109,7 +113,7 @@ class Guard:
             return
         status, words = self._judge(scope)
         if status == 0:
-            await self.app(scope, receive, send)
+            await self.app(scope, _at_most(LARGEST_REQUEST, receive), send)
             return
         content = _refusal(words) if words else {"detail": REFUSED[status]}
         await _answer(send, status, json.dumps(content).encode())
@@ -122,7 +126,11 @@ class Guard:
         if family is Family.HEALTH:
             return 0, ""
         if family is Family.FLEET:
-            return self._judge_site(path, peer, headers)
+            status, words = self._judge_site(path, peer, headers)
+            if status == 0 and _announced(headers) > LARGEST_REQUEST:
+                self._tell(peer, path, f"{peer} was refused {_shown(path)}: too large")
+                return 413, ""
+            return status, words
         if family is Family.CLOSED or not self._is_local(peer, headers):
             whose = "is open to nobody" if family is Family.CLOSED else "only this machine may use"
             self._tell(peer, path, f"{peer} was refused {_shown(path)}, which {whose}")
@@ -220,6 +228,27 @@ def _seconds_ahead(headers: dict[str, bytes]) -> float | None:
         return (then - datetime.now(UTC)).total_seconds()
     except (KeyError, ValueError, TypeError):
         return None
+
+
+def _announced(headers: dict[str, bytes]) -> int:
+    """How many bytes a request says that it has; 0 if it does not say."""
+    try:
+        return int(headers.get("content-length", b"0"))
+    except ValueError:
+        return 0
+
+
+def _at_most(most: int, receive: Receive) -> Receive:
+    """Let so many bytes of a request through; after that its sender is as good as gone."""
+    left = most
+
+    async def limited() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        return message if left >= 0 else {"type": "http.disconnect"}
+
+    return limited
 
 
 def _refusal(words: str) -> dict[str, str | int]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import TracebackType
 from typing import IO
 
 from server.network.guard import Application, Message, Receive, Scope, Send
@@ -51,7 +51,7 @@ class InTurn:
         if scope["type"] != "http" or scope["path"] not in IN_TURN:
             await self.app(scope, receive, send)
             return
-        with Aside(self._room) as request, Aside(self._room) as answer:
+        with closing(Aside(self._room)) as request, closing(Aside(self._room)) as answer:
             if not await _fill(request, receive):
                 return
             async with self._turn:
@@ -109,15 +109,8 @@ class Aside:
         self._file: IO[bytes] | None = None
         self._last: list[bytes] = []
 
-    def __enter__(self) -> Aside:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of all that was written."""
         self._room.left += sum(map(len, self._first))
         if self._file is not None:
             self._file.close()

@@ -16,6 +16,7 @@ from network_samples import make_folder, request_of
 from common.identity import fingerprint, node_key
 from server.network.guard import (
     KEY_HEADER,
+    LARGEST_REQUEST,
     NODE_REFUSED,
     TIME_HEADER,
     TOKEN_HEADER,
@@ -228,3 +229,46 @@ def test_the_guard_knows_flower_s_headers_and_limits() -> None:
     told = FlowerError.from_json(json.dumps(guard._refusal("because")))
     assert told is not None
     assert told.public_details == "because"
+
+
+def test_a_site_that_says_it_sends_too_much_is_refused_before_it_does(
+    key: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = Door(key)
+    path = "/v1/fleet/push-object"
+    most = {"content_length": str(LARGEST_REQUEST)}
+    more = {"content_length": str(LARGEST_REQUEST + 1)}
+    assert door.knock(path, **signed(key), **most)[0] == PASSED
+    assert door.knock(path, **signed(key), **{"content_length": "many"})[0] == PASSED
+    assert door.knock(path, **signed(key), **more) == (413, {"detail": "Too large."})
+    assert "too large" in caplog.text
+
+
+@pytest.mark.parametrize(("pieces", "seen"), [(4, 4), (5, 4)])
+def test_a_site_that_sends_too_much_without_saying_so_is_as_good_as_gone(
+    key: bytes, pieces: int, seen: int
+) -> None:
+    piece = bytes(LARGEST_REQUEST // 4)
+    given = [{"type": "http.request", "body": piece, "more_body": True}] * pieces
+    came: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(pieces):
+            came.append((await receive())["type"])
+
+    async def receive() -> Any:
+        return given.pop()
+
+    async def send(message: Any) -> None:
+        raise AssertionError("nothing is answered here")
+
+    guard = Guard(application, TOKEN, lambda: [key], HERE)
+    scope = {
+        "type": "http",
+        "path": "/v1/fleet/push-object",
+        "client": (FAR, 50000),
+        "headers": [(name.encode(), value.encode()) for name, value in signed(key).items()],
+    }
+    asyncio.run(guard(scope, receive, send))
+    assert came.count("http.request") == seen
+    assert came.count("http.disconnect") == pieces - seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def test_what_is_not_in_turn_passes(tmp_path: Path) -> None:
 def test_what_waits_comes_back_whole(tmp_path: Path, size: int, left: int) -> None:
     content = os.urandom(size)
     room = Room(tmp_path, left)
-    with Aside(room) as aside:
+    with closing(Aside(room)) as aside:
         for start in range(0, size, 100_000):
             aside.write(content[start : start + 100_000])
             assert b"".join(aside.pieces()) == content[: start + 100_000]
@@ -140,7 +141,7 @@ def test_what_waits_comes_back_whole(tmp_path: Path, size: int, left: int) -> No
 
 def test_all_that_waits_has_one_room(tmp_path: Path) -> None:
     room = Room(tmp_path, 1000)
-    with Aside(room) as first, Aside(room) as second:
+    with closing(Aside(room)) as first, closing(Aside(room)) as second:
         first.write(bytes(900))
         second.write(bytes(900))
         assert (first._file is None, second._file is None) == (True, False)
@@ -159,7 +160,7 @@ def test_a_full_disk_makes_it_wait_in_memory(
         return real(file, bytes(data[: space.pop()]))
 
     monkeypatch.setattr(module.os, "write", write)
-    with Aside(Room(tmp_path, 300_000)) as aside:
+    with closing(Aside(Room(tmp_path, 300_000))) as aside:
         for start in range(0, len(content), 200_000):
             aside.write(content[start : start + 200_000])
         assert b"".join(aside.pieces()) == content
