@@ -105,6 +105,15 @@ class RunFolder:
         lines = path.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
+    def told(self, **fields: Any) -> bool:
+        """Whether there is an event with all these fields already."""
+        path = self.path / "events.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        # Most lines are of other events, and long: they need not be read.
+        sign = f'"event": {json.dumps(fields["event"])}'
+        found = (json.loads(line) for line in lines if sign in line)
+        return any(fields.items() <= one.items() for one in found)
+
     def keep(self, name: str, arrays: Arrays) -> None:
         """Write a checkpoint, whole or not at all."""
         write_arrays(self._checkpoint(name), arrays)

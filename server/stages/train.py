@@ -195,7 +195,12 @@ def record(
     histogram: NDArray[np.int64],
     **more: object,
 ) -> None:
-    """Write down how a fold's network does on all validation patients after `number` rounds."""
+    """Write down how a fold's network does on all validation patients after `number` rounds.
+
+    Once: a run that was killed before it went further comes here a second time.
+    """
+    if run_folder.told(event="measured", fold=fold, round=number):
+        return
     loss, weight = validation
     run_folder.event(
         event="measured",

@@ -126,6 +126,25 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return bits(Sites().run(tmp_path_factory.mktemp("whole") / "run"))
 
 
+def test_a_round_is_measured_once_though_the_run_was_killed_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sites = tmp_path / "run", Sites()
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sites.run(path)
+    again = Sites()
+    again.run(path)
+    assert again.asked("a") == EVERY[1:]
+    measured = [e for e in again.federation.run.events() if e["event"] == "measured"]
+    assert [(e["fold"], e["round"]) for e in measured] == [(f, r - 1) for f, r in EVERY]
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("stop", [(0, 2), (0, 4), (1, 1), (1, 4)])
 def test_a_stopped_training_goes_on_to_the_same_bits(
     tmp_path: Path, whole: list[bytes], stop: tuple[int, int]
