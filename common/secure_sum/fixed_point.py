@@ -1,0 +1,85 @@
+"""Real numbers as whole ones of a ring, with so many bits behind the point.
+
+A number x becomes round(x 2^f). The sum of up to K such numbers is exact; what is lost is the
+rounding of each, at most 2^-(f+1). A number that could make the sum of K wrap round is refused
+before anything is sent: a sum that wraps would be wrong without a sign of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import MyoFedError
+from common.secure_sum.ring import LIMB_BITS, Ring, is_negative, negate
+
+_LIMB = 2.0**LIMB_BITS
+
+
+class OutOfRange(MyoFedError):
+    """A number is not finite, or too large for its fixed-point format."""
+
+    code = "out-of-range"
+    public = "A number of the site's does not fit into the format of secure summation."
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """A format: `bits` in all (32, 64 or 96), `fraction` of them behind the point."""
+
+    bits: int
+    fraction: int
+
+    @property
+    def limbs(self) -> int:
+        """Number of 32-bit words of an element."""
+        return self.bits // LIMB_BITS
+
+    def largest(self, terms: int) -> float:
+        """Give the bound below which the size of each of `terms` numbers must stay."""
+        return float(2.0 ** (self.bits - 1 - self.fraction)) / terms
+
+    def encode(self, values: NDArray[np.floating], terms: int) -> Ring:
+        """Encode numbers (n,) of which up to `terms` vectors will be summed; (n, L).
+
+        Raises
+        ------
+        OutOfRange
+            A number is not finite or too large; its place is named, its value is not.
+        """
+        numbers = np.asarray(values, np.float64)
+        fits = np.abs(numbers) < self.largest(terms)  # False for NaN
+        if not fits.all():
+            place = int(np.flatnonzero(~fits)[0])
+            raise OutOfRange(
+                f"Number {place} of {numbers.size} is not finite, or not below "
+                f"{self.largest(terms):.3g}; {int((~fits).sum())} in all.",
+                "Look for an outlier among the site's values.",
+            )
+        whole = np.rint(numbers * 2.0**self.fraction)
+        found = np.empty((numbers.size, self.limbs), np.uint32)
+        for limb in range(self.limbs):
+            # Powers of two: neither the division nor the difference rounds.
+            above = np.floor(whole / _LIMB)
+            found[:, limb] = (whole - above * _LIMB).astype(np.uint32)
+            whole = above
+        return found
+
+    def decode(self, total: Ring) -> NDArray[np.float64]:
+        """Decode a sum (n, L); numbers (n,)."""
+        negative = is_negative(total)
+        size = total.copy()
+        size[negative] = negate(total[negative])
+        found = np.zeros(total.shape[0])
+        for limb in reversed(range(self.limbs)):
+            # From the largest on: at most one of these roundings is more than zero.
+            found = found * _LIMB + size[:, limb]
+        return np.where(negative, -found, found) * 2.0**-self.fraction
+
+
+STATISTICS = FixedPoint(96, 40)
+"""Sizes below 2^55 / K, to 5e-13."""
+WEIGHTS = FixedPoint(32, 28)
+"""Sizes below 8 / K, to 2e-9: for shares of the change of a network's weights."""

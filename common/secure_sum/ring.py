@@ -1,0 +1,41 @@
+"""Whole numbers modulo 2^32, 2^64 or 2^96, as NumPy arrays.
+
+A vector of n elements is an array (n, L) of uint32, L = 1, 2 or 3: the least significant 32 bits
+first. Negative numbers are two's complements. Sums wrap round; who makes the numbers sees to it
+that a sum of theirs does not, see `fixed_point`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ring = NDArray[np.uint32]
+
+LIMB_BITS = 32
+_LOW = np.uint64(2**LIMB_BITS - 1)
+_SHIFT = np.uint64(LIMB_BITS)
+
+
+def add(one: Ring, other: Ring) -> Ring:
+    """Add two vectors (n, L)."""
+    found = np.empty_like(one)
+    carry = np.zeros(one.shape[0], np.uint64)
+    for limb in range(one.shape[1]):
+        carry += one[:, limb]
+        carry += other[:, limb]
+        found[:, limb] = carry & _LOW
+        carry >>= _SHIFT
+    return found
+
+
+def negate(one: Ring) -> Ring:
+    """Give minus a vector (n, L)."""
+    lowest = np.zeros_like(one)
+    lowest[:, 0] = 1
+    return add(~one, lowest)
+
+
+def is_negative(one: Ring) -> NDArray[np.bool_]:
+    """Say which elements (n,) of a vector are negative."""
+    return np.asarray(one[:, -1] >> np.uint32(LIMB_BITS - 1), bool)
