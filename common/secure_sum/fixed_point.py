@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from common.errors import MyoFedError
 from common.secure_sum.ring import LIMB_BITS, Ring, is_negative, negate
 
+MACHINE_BITS = 64
+"""The machine's own whole numbers are used up to here: a network has millions of weights."""
+
 _LIMB = 2.0**LIMB_BITS
 
 
@@ -59,6 +62,9 @@ class FixedPoint:
                 "Look for an outlier among the site's values.",
             )
         whole = np.rint(numbers * 2.0**self.fraction)
+        if self.bits <= MACHINE_BITS:
+            words = whole.astype("<i8").view("<u4").reshape(-1, 2)
+            return words[:, : self.limbs].astype(np.uint32)
         found = np.empty((numbers.size, self.limbs), np.uint32)
         for limb in range(self.limbs):
             # Powers of two: neither the division nor the difference rounds.
@@ -69,6 +75,9 @@ class FixedPoint:
 
     def decode(self, total: Ring) -> NDArray[np.float64]:
         """Decode a sum (n, L); numbers (n,)."""
+        if self.bits <= MACHINE_BITS:
+            whole = np.ascontiguousarray(total, "<u4").view(f"<i{self.bits // 8}")[:, 0]
+            return np.asarray(whole * 2.0**-self.fraction)
         negative = is_negative(total)
         size = total.copy()
         size[negative] = negate(total[negative])
