@@ -1,9 +1,9 @@
 """What Flower's SuperLink does at each request, without the part that has no effect here.
 
-Half of its middlewares act on the Control interface only, and look at every piece of every message
+Four of its nine middlewares act on the Control interface only, and look at every piece of a message
 to find that it is not for them. SQLite, as Flower sets it up, copies each part of a message from
 its log to the database at once, and Debian's overwrites with zeros what is deleted. On a round that
-trains little that is a fifth of the SuperLink's work.
+trains little that is a sixth of the SuperLink's work.
 """
 
 from __future__ import annotations
