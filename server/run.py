@@ -99,20 +99,18 @@ class RunFolder:
 
     def events(self) -> list[dict[str, Any]]:
         """Read all events of the run so far, those before an interruption too."""
-        path = self.path / "events.jsonl"
-        if not path.exists():
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        return [json.loads(line) for line in self._lines()]
 
     def told(self, **fields: Any) -> bool:
         """Whether there is an event with all these fields already."""
-        path = self.path / "events.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         # Most lines are of other events, and long: they need not be read.
         sign = f'"event": {json.dumps(fields["event"])}'
-        found = (json.loads(line) for line in lines if sign in line)
+        found = (json.loads(line) for line in self._lines() if sign in line)
         return any(fields.items() <= one.items() for one in found)
+
+    def _lines(self) -> list[str]:
+        path = self.path / "events.jsonl"
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def keep(self, name: str, arrays: Arrays) -> None:
         """Write a checkpoint, whole or not at all."""

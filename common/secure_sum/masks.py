@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from common.errors import MyoFedError
+from common.secure_sum.framing import framed
 from common.secure_sum.ring import Ring, add, negate
 
 FEWEST = 3
@@ -44,11 +45,8 @@ def context_of(run: str, exchange: str, question: bytes, sites: Sequence[str]) -
     question
         A digest of all that is asked.
     """
-    digest = hashlib.sha256()
-    for part in (run.encode(), exchange.encode(), question, *(name.encode() for name in sites)):
-        # With its length, so that no part can be taken for a piece of the next.
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.digest()
+    names = (name.encode() for name in sites)
+    return hashlib.sha256(framed(run.encode(), exchange.encode(), question, *names)).digest()
 
 
 def mask(secret: bytes, context: bytes, size: int, limbs: int) -> Ring:

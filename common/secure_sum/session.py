@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from common.errors import MyoFedError
+from common.secure_sum.framing import framed
 
 _PURPOSE = b"myofed session key 1"
 
@@ -95,5 +96,4 @@ def _secret(
 
 
 def _statement(run: str, study: str, site: str, key: bytes) -> bytes:
-    parts = (_PURPOSE, run.encode(), study.encode(), site.encode(), key)
-    return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return framed(_PURPOSE, run.encode(), study.encode(), site.encode(), key)

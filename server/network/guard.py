@@ -14,11 +14,10 @@ import logging
 import time
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Awaitable, Callable, Container, MutableMapping
+from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from enum import Enum
 from ipaddress import IPv6Address, ip_address
-from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -28,12 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from common.identity import line_fingerprint
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from server.network.asgi import Application, Message, Receive, Scope, Send
 
 TOKEN_HEADER = "x-myofed-control"
 """Carries the secret that opens Control."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from server.network.guard import Application, Message, Receive, Scope, Send
+from server.network.asgi import Application, Message, Receive, Scope, Send, read_request
 
 MEMORY_BYTES = 2**24
 """What all that waits may take of memory."""
@@ -52,7 +52,7 @@ class InTurn:
             await self.app(scope, receive, send)
             return
         with closing(Aside(self._room)) as request, closing(Aside(self._room)) as answer:
-            if not await _fill(request, receive):
+            if not await read_request(receive, request.write):
                 return
             async with self._turn:
                 start = await self._handled(scope, request, answer, receive)
@@ -147,14 +147,3 @@ def _cut(held: Iterable[bytes]) -> Iterator[bytes]:
     for content in held:
         for start in range(0, len(content), PIECE_BYTES):
             yield content[start : start + PIECE_BYTES]
-
-
-async def _fill(request: Aside, receive: Receive) -> bool:
-    """Read a request; False if its sender has gone."""
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return False
-        request.write(message.get("body", b""))
-        if not message.get("more_body", False):
-            return True

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.flower_source import changed
+from server.network.guard import Family
 
 _CONTROL = "flwr.superlink.routers.control.middlewares"
 READ = {
@@ -26,8 +27,6 @@ READ = {
     f"{_CONTROL}:_is_control_sensitive_route": "aae3ed426e1e",
 }
 """The middlewares that are passed by, and the hash of the source of each as it was read."""
-
-CONTROL_PATH = "/v1/control/"
 
 LOG_PAGES = 16_384
 """Pages of 4 KB after which SQLite copies its log to the database; by default 1,000, less than one
@@ -43,7 +42,7 @@ class ControlOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, to the middleware or to what is behind it."""
-        other = scope["type"] == "http" and not scope["path"].startswith(CONTROL_PATH)
+        other = scope["type"] == "http" and not scope["path"].startswith(Family.CONTROL.value)
         await (self.passed_by if other else self.app)(scope, receive, send)
 
 

@@ -33,7 +33,8 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Protobuf
 
 from server.network.account import Account
-from server.network.guard import KEY_HEADER, Application, Message, Receive, Scope, Send
+from server.network.asgi import Application, Message, Receive, Scope, Send, read_request
+from server.network.guard import KEY_HEADER
 
 HELD_SECONDS = 20.0
 """How long a question is kept. Flower's clients wait 30 s for an answer; proxies mostly 60 s."""
@@ -106,10 +107,10 @@ class Waiting:
         if handle is None:
             await self.app(scope, receive, send)
             return
-        body = await _body_of(receive)
-        if body is None:
+        body: list[bytes] = []
+        if not await read_request(receive, body.append):
             return
-        for message in await handle(scope, body, receive):
+        for message in await handle(scope, b"".join(body), receive):
             await send(message)
 
     async def _pull(self, scope: Scope, body: bytes, receive: Receive) -> Answer:
@@ -163,12 +164,7 @@ class Waiting:
 
     async def _object(self, sender: Hashable, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a part of a message on as it comes, and count it before its sender knows."""
-        answer: Answer = []
-
-        async def keep(message: Message) -> None:
-            answer.append(message)
-
-        await self.app(scope, receive, keep)
+        answer = await self._heard(scope, receive)
         parts = self._parts.get(sender)
         found = _granted(PushObjectResponse, answer)
         # Flower says OK as well where it did not take the object: its disk is full, for example.
@@ -242,8 +238,7 @@ class Waiting:
                     one.set_result(None)
 
     async def _ask(self, scope: Scope, body: bytes) -> Answer:
-        """Let the application answer a request, and keep what it says."""
-        said: Answer = []
+        """Let the application answer a request that was read before, and may be asked again."""
         requests: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Message:
@@ -252,24 +247,17 @@ class Waiting:
             await asyncio.Event().wait()
             raise AssertionError("nothing comes after a request")
 
-        async def send(message: Message) -> None:
+        return await self._heard({**scope, "state": dict(scope.get("state") or {})}, receive)
+
+    async def _heard(self, scope: Scope, receive: Receive) -> Answer:
+        """Let the application answer, and keep what it says."""
+        said: Answer = []
+
+        async def keep(message: Message) -> None:
             said.append(message)
 
-        own = {**scope, "state": dict(scope.get("state") or {})}
-        await self.app(own, receive, send)
+        await self.app(scope, receive, keep)
         return said
-
-
-async def _body_of(receive: Receive) -> bytes | None:
-    """Read a request; None if its sender has gone."""
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts)
 
 
 def _key(scope: Scope) -> bytes:

@@ -212,10 +212,17 @@ class Consortium:
         for name in reversed(list(self.processes)):
             self.stop(name)
 
+    def start_script(self, name: str, script: str, *arguments: object) -> None:
+        """Run a script that lies beside this file in the place of one of our processes."""
+        self._launch(name, sys.executable, Path(__file__).with_name(script), *arguments)
+
     def _start(self, name: str, *arguments: object) -> None:
+        self._launch(name, MYOFED, *arguments)
+
+    def _launch(self, name: str, *command: object) -> None:
         log = (self.folder / f"{name}.out").open("ab")
         self.processes[name] = subprocess.Popen(
-            [str(MYOFED), *(str(one) for one in arguments)],
+            [str(one) for one in command],
             cwd=self.folder, env=self._environment(), stdout=log, stderr=log,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip

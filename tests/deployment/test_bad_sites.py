@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 from conftest import Build
@@ -40,13 +37,9 @@ def start_liar(consortium: Consortium, site: str, kinds: list[str]) -> None:
     """Bring a site up whose worker lies."""
     link = consortium.folder / f"l-{site}"
     consortium.start_site(site, "--only", "node")
-    script = Path(__file__).with_name("lying_worker.py")
-    log = (consortium.folder / "liar.out").open("ab")
-    consortium.processes["liar"] = subprocess.Popen(
-        [sys.executable, str(script), str(consortium.sites[site]), str(link), ",".join(kinds)],
-        stdout=log, stderr=log,
-    )  # fmt: skip
-    log.close()
+    consortium.start_script(
+        "liar", "lying_worker.py", consortium.sites[site], link, ",".join(kinds)
+    )
 
 
 @pytest.fixture(scope="module")

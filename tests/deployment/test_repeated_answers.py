@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,11 +18,8 @@ SITE = "bergamo"
 def start_repeating(consortium: Consortium, notes: Path) -> None:
     """Bring a site up whose node says everything twice."""
     consortium.start_site(SITE, "--only", "worker")
-    script = Path(__file__).with_name("node_that_repeats.py")
-    node = NodeRoom.of(consortium.sites[SITE]).path
-    command = [sys.executable, script, node, consortium.folder / f"l-{SITE}", notes]
-    with (consortium.folder / "repeats.out").open("ab") as log:
-        consortium.processes["repeats"] = subprocess.Popen(command, stdout=log, stderr=log)
+    node, link = NodeRoom.of(consortium.sites[SITE]).path, consortium.folder / f"l-{SITE}"
+    consortium.start_script("repeats", "node_that_repeats.py", node, link, notes)
 
 
 def test_every_answer_of_a_site_comes_twice(
