@@ -76,29 +76,31 @@ class TrainQuestion(Question):
     """Train the fold's network from these weights, and measure it as received.
 
     How long and how is what the approved study says. `weights` is the network as one flat float32
-    vector.
+    vector, `slices` the number by which sites reckon their shares: all training slices of the fold.
     """
 
     stage: ClassVar[str] = "train"
     fold: int
     round: int
+    slices: int
     class_weights: NDArray[np.float64]
     weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class TrainAnswer:
-    """New weights, and how the received ones did on the fold's validation patients.
+    """The change of the weights, and how the received ones did on the fold's validation patients.
 
-    `loss` is the mean training loss of the site; `validation` (2,) the sums of class-weighted loss
-    and of weights over validation slices; `histogram` (2, 1001) counts of validation patients by
-    class and score in 1/1000.
+    All of it can be summed over sites. `change` is that of the weights times the site's share of
+    the question's `slices`; `loss` the mean training loss times the site's slices; `validation`
+    (2,) the sums of class-weighted loss and of weights over validation slices; `histogram`
+    (2, 1001) counts of validation patients by class and score in 1/1000.
     """
 
     slices: int
     patients: int
     loss: float
-    weights: NDArray[np.float32]
+    change: NDArray[np.float32]
     validation: NDArray[np.float64]
     histogram: NDArray[np.int64]
 
@@ -191,6 +193,20 @@ class ValidateAnswer:
     confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 4), np.int64))
     fold_auc: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     placements: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """An answer under masks: only the sum over all sites of the question can be read.
+
+    `layout` lists the answer's fields in their order (JSON: name, dtype and shape of each), and is
+    the same at every site. `statistics` (n, 3) holds its numbers and `weights` (m, 1) its float32
+    arrays, as elements of the rings of `common.secure_sum`.
+    """
+
+    layout: str
+    statistics: NDArray[np.uint32]
+    weights: NDArray[np.uint32]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ Fraction = Annotated[float, Field(gt=0.0, lt=1.0, strict=True)]
 Positive = Annotated[float, Field(gt=0.0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}"
+"""An Ed25519 key as OpenSSH writes it, without a comment."""
+
 RESERVED_COLUMNS = frozenset(
     {"label", "outcome", "patient_id", "image", "mask", "phase", "frame", "slice", "site"}
 )
@@ -33,10 +36,15 @@ class Section(BaseModel):
 
 
 class Site(Section):
-    """One hospital of the roster. An external site never trains."""
+    """One hospital of the roster. An external site never trains.
+
+    `key` is the public half of the site's identity key, as an OpenSSH line: with it the other sites
+    know the site's session keys for secure summation.
+    """
 
     name: Name
     role: Literal["train", "external"]
+    key: str = Field("", pattern=f"^({PUBLIC_KEY})?$")
 
 
 class Outcome(Section):
@@ -203,6 +211,24 @@ class Quorum(Section):
         return DEADLINES | named
 
 
+ROBUST = frozenset({"median", "trimmed_mean", "krum"})
+"""Strategies that need each site's own weights."""
+
+FEWEST_TO_HIDE = 3
+"""Of two sites, each would learn what the other says from their sum."""
+
+
+class SecureSum(Section):
+    """Whether the coordinator learns totals only, or what each site says.
+
+    Two totals over sets that differ by one site tell what that site says. So a site answers for
+    another set than before, within one stage and fold, at most `set_changes` times a run.
+    """
+
+    enabled: bool = True
+    set_changes: int = Field(4, ge=0, strict=True)
+
+
 class Firewall(Section):
     """When an update is refused by its size: robust z-score of the log of its norm.
 
@@ -231,6 +257,7 @@ class Study(Section):
     operating_point: OperatingPoint = OperatingPoint()
     quorum: Quorum = Quorum()
     firewall: Firewall = Firewall()
+    secure_sum: SecureSum = SecureSum()
 
     @field_validator("sites")
     @classmethod
@@ -241,6 +268,9 @@ class Study(Section):
             raise ValueError(f"two sites have the same name: {', '.join(twice)}")
         if not any(site.role == "train" for site in sites):
             raise ValueError("no site has the role 'train'")
+        keys = [site.key for site in sites if site.key]
+        if len(set(keys)) < len(keys):
+            raise ValueError("two sites have the same key")
         return sites
 
     @model_validator(mode="after")
@@ -259,6 +289,8 @@ class Study(Section):
             self._refuse_outcome(position, covariate)
         self._refuse_impossible_quorum()
         self._refuse_hollow_robustness()
+        if self.secure_sum.enabled:
+            self._refuse_what_cannot_be_hidden()
         return self
 
     def _refuse_impossible_quorum(self) -> None:
@@ -290,6 +322,26 @@ class Study(Section):
             raise ValueError(
                 f"training.distrusted_sites: with {training.distrusted_sites} Krum needs {needed} "
                 f"sites, and a round may have {sites}"
+            )
+
+    def _refuse_what_cannot_be_hidden(self) -> None:
+        """Refuse what secure summation cannot do; to do without it, a study says so itself."""
+        off = "or write 'enabled = false' in [secure_sum]: the coordinator then sees each site's"
+        if self.least_sites < FEWEST_TO_HIDE:
+            asked = " may answer" if self.quorum.min_sites else ""
+            raise ValueError(
+                f"secure_sum: {self.least_sites} training sites{asked}, and fewer than "
+                f"{FEWEST_TO_HIDE} cannot hide from each other. Ask for more sites, {off} sums"
+            )
+        if self.training.strategy in ROBUST:
+            raise ValueError(
+                f"secure_sum: the strategy {self.training.strategy} compares the sites' weights, "
+                f"and secure summation hides them. Choose another strategy, {off} weights"
+            )
+        if self.harmonization.transform == "none":
+            raise ValueError(
+                "secure_sum: untransformed features span too many orders of magnitude for its "
+                f"fixed point. Set harmonization.transform to 'asinh', {off} sums"
             )
 
     def _refuse_outcome(self, position: int, covariate: Covariate) -> None:

@@ -31,12 +31,11 @@ from numpy.typing import NDArray
 
 from common.errors import RunError
 from common.messages import Arrays, TrainAnswer
-from common.study import Training
+from common.study import ROBUST, Training
 
 Weights = NDArray[np.float32]
 
 KEY = "weights"
-ROBUST = frozenset({"median", "trimmed_mean", "krum"})
 
 
 class Aggregator:
