@@ -1,0 +1,179 @@
+"""What the answer to each question may hold: exactly these fields, of these dtypes and shapes.
+
+The layouts follow from the study, from the question, and from nothing that a site measured. What
+is not listed here does not leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from client.egress.enrol_rule import enrol_forms
+from client.egress.form import Form, Forms
+from client.egress.heads_rule import heads_forms
+from client.egress.refused import refuse
+from common.covariates import covariate_spec
+from common.feature_names import DEEP_FEATURES, all_names
+from common.heads import SCORED, VARIANTS
+from common.messages import (
+    CalibrateQuestion,
+    EnrolQuestion,
+    FuseQuestion,
+    HarmonizeQuestion,
+    Question,
+    TrainQuestion,
+    ValidateQuestion,
+)
+from common.statistics.moments import Moments, moment_shapes
+from common.statistics.scores import BINS
+from common.study import Study
+from harmonization import combat_shapes
+
+FEATURES = len(all_names())
+"""Radiomic features of a slice."""
+
+SUMMED = frozenset({"harmonize", "train", "fuse", "calibrate"})
+"""Stages whose answers leave under masks only, where the study sums under masks."""
+
+_M = len(SCORED)
+_HISTOGRAM = Form("int64", (2, BINS))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A stable `name`, and what an answer by it holds; `client.egress.words` explains it."""
+
+    name: str
+    forms: Mapping[str, Form]
+
+
+def rule_of(study: Study, question: Question, features: int = FEATURES) -> Rule:
+    """Give the rule for the answer to a question.
+
+    Parameters
+    ----------
+    features
+        Number of radiomic features, p.
+
+    Raises
+    ------
+    EgressRefused
+        There is no such stage, step, fold or round in the study, or the question does not fit
+        itself.
+    """
+    match question:
+        case EnrolQuestion():
+            name, forms = "enrol", enrol_forms(study)
+        case HarmonizeQuestion(step="covariates") if _fills(study):
+            name, forms = "harmonize/covariates", _covariates(study)
+        case HarmonizeQuestion(step="features"):
+            name, forms = "harmonize/features", _features(study, features)
+        case TrainQuestion():
+            name, forms = "train", _train(study, question)
+        case FuseQuestion(step="moments"):
+            name, forms = "fuse/moments", _moments(study, features + DEEP_FEATURES)
+        case FuseQuestion(step="heads"):
+            name, forms = "fuse/heads", heads_forms(study, question.problems)
+        case FuseQuestion(step="stack"):
+            name, forms = "fuse/stack", _below("sums", dict.fromkeys(VARIANTS, _moment_forms(2)))
+        case CalibrateQuestion():
+            name, forms = "calibrate", _calibrate()
+        case ValidateQuestion(step="scores"):
+            name, forms = "validate/scores", _validate(study.folds)
+        case ValidateQuestion(step="placements"):
+            name, forms = "validate/placements", _placements()
+        case _:
+            raise refuse(f"the study has no such question in the stage {question.stage}")
+    return Rule(name, forms)
+
+
+def _fills(study: Study) -> bool:
+    return study.harmonization.missing == "mean" and bool(study.harmonization.covariates)
+
+
+def _below(name: str, blocks: Mapping[str, Forms]) -> Forms:
+    """Name the forms of several blocks as the keys of one dictionary: ``name/block.key``."""
+    return {
+        f"{name}/{block}.{key}": form for block, own in blocks.items() for key, form in own.items()
+    }
+
+
+def _folds(study: Study, own: Forms) -> Forms:
+    return _below("sums", {str(fold): own for fold in range(study.folds)})
+
+
+def _covariates(study: Study) -> Forms:
+    one = Form("float64", (len(covariate_spec(study).names),))
+    return _folds(study, {"total": one, "count": one})
+
+
+def _features(study: Study, features: int) -> Forms:
+    shapes = combat_shapes(features, len(covariate_spec(study).names))
+    own = {name: Form("float64", shape) for name, shape in shapes.items()}
+    if study.harmonization.reference:
+        own |= {f"reference.{name}": form for name, form in own.items()}
+    own |= {
+        "classes": Form("int64", (2,)),
+        "filled": Form("int64", (len(study.harmonization.covariates),)),
+    }
+    return _folds(study, own)
+
+
+def _train(study: Study, question: TrainQuestion) -> Forms:
+    if not (0 <= question.fold < study.folds and 1 <= question.round <= study.training.rounds):
+        raise refuse(f"the study has no round {question.round} of fold {question.fold}")
+    return {
+        "slices": Form("int"),
+        "patients": Form("int"),
+        "loss": Form("float"),
+        "change": Form("float32", (question.weights.size,)),
+        "validation": Form("float64", (2,)),
+        "histogram": _HISTOGRAM,
+    }
+
+
+def _moment_forms(features: int) -> Forms:
+    return {
+        name: Form("int64" if name in Moments.integers else "float64", shape)
+        for name, shape in moment_shapes(features).items()
+    }
+
+
+def _moments(study: Study, features: int) -> Forms:
+    own: Forms = {"validation": Form("float64", (2,)), "histogram": _HISTOGRAM}
+    for number in range(len(VARIANTS)):
+        own |= {f"{number}.{name}": form for name, form in _moment_forms(features).items()}
+    return _folds(study, own)
+
+
+def _calibrate() -> Forms:
+    return {"histograms": Form("int64", (_M, 2, BINS)), "within": Form("float64", (_M, 3))}
+
+
+def _validate(folds: int) -> Forms:
+    return {
+        "images": Form("int"),
+        "batches": Form("int64", (2,)),
+        "histograms": Form("int64", (_M, 2, BINS)),
+        "auc": Form("float64", (_M,)),
+        "covariance": Form("float64", (_M, _M)),
+        "confusion": Form("int64", (_M, 4)),
+        "fold_auc": Form("float64", (folds, _M)),
+    }
+
+
+def _placements() -> Forms:
+    """The sums of placement values, and nothing in the fields of the other step."""
+    return {
+        "images": Form("int", zero=True),
+        "batches": Form("int64", (2,), zero=True),
+        "histograms": Form("int64", (0, 2, BINS)),
+        "auc": Form("float64", (0,)),
+        "covariance": Form("float64", (0, 0)),
+        "confusion": Form("int64", (0, 4)),
+        "fold_auc": Form("float64", (0, 0)),
+        "placements/counts": Form("int64", (2,)),
+        "placements/values": Form("float64", (2, _M)),
+        "placements/products": Form("float64", (2, _M * (_M + 1) // 2)),
+    }
