@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from client.approval_cli import approvals, approve, revoke
 from client.cohort.rules import CohortRules
 from client.cohort.site_folder import SiteFolder
+from client.egress.cli import app as ledger
 from client.import_cli import app as importers
 from client.site_cli import doctor, init, join, up
 from common.console import FAILED, console, progress_bar, show_json
@@ -23,7 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(importers, name="import")
-for command in (init, join, doctor, up):
+app.add_typer(ledger, name="ledger")
+for command in (init, join, approve, approvals, revoke, doctor, up):
     app.command()(command)
 
 StudyFile = Annotated[Path | None, typer.Option("--study", help="The study's protocol file.")]

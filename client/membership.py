@@ -9,57 +9,71 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from client.approval_place import own_place
 from client.approved import approve, fingerprints
 from client.cohort.site_folder import SITE_FILE, SiteFolder
 from client.doctor.route import Address
+from client.identity_key import KEY_FILE, PUBLIC_FILE, make_identity
 from client.rooms import LINK, NODE, NodeRoom, NodeSettings
 from common.errors import StudyError, WrongUse
 from common.files import replacing
 from common.identity import (
     Invitation,
+    JoinRequest,
     certificate_fingerprint,
     fingerprint,
-    join_request,
+    line_fingerprint,
     make_key,
+    public_half,
 )
 from common.site_name import SITE_NAME
 from common.study import Study
+from common.study_tables import Site
 
-_OURS = {NODE, LINK, "studies", "runs", "cache", "site.log", "worker.log"}
+_OURS = {
+    *(NODE, LINK, KEY_FILE, PUBLIC_FILE),
+    *("studies", "runs", "ledger", "cache", "site.log", "worker.log"),
+}
 
 
 @dataclass(frozen=True)
 class Initialised:
-    """What `initialise` made: the join request, and the fingerprint of the key in it."""
+    """What `initialise` made: the join request, and the fingerprints of the two keys in it."""
 
     name: str
     request: Path
     key_fingerprint: str
+    identity_fingerprint: str
     has_cohort: bool
     key_is_new: bool
+    identity_is_new: bool
 
 
 @dataclass(frozen=True)
 class Joined:
-    """What a site has joined, to be compared by telephone."""
+    """What a site has joined, to be compared by telephone.
+
+    `place` is the site's entry in the roster; `approved` the fingerprints of the approved studies.
+    """
 
     address: str
     ca_fingerprint: str
     study: Study
-    role: str
+    place: Site
     replaced: bool
     approved: tuple[str, ...]
 
 
 def initialise(site: Path, name: str = "", request: Path | None = None) -> Initialised:
-    """Make a site's key pair and its join request; an existing key is kept.
+    """Make a site's two key pairs and its join request; an existing key is kept.
 
     Without a `name` the cohort's is taken. The request goes to `request`, or into the folder.
 
     Raises
     ------
     WrongUse
-        The folder holds something else, or the name cannot be used or is another one's.
+        The folder holds something else, the name cannot be used or is another one's, or a key
+        that is there cannot be used.
     CohortError
         The folder's site.json is damaged.
     """
@@ -84,13 +98,22 @@ def initialise(site: Path, name: str = "", request: Path | None = None) -> Initi
             "Use another folder: each site has a key of its own.",
         )
     room.make()
-    is_new = not room.key.exists()
-    made = make_key(room.key, name) if is_new else join_request(room.key, name)
+    key_is_new, identity_is_new = not room.key.exists(), not (site / KEY_FILE).exists()
+    identity = make_identity(site)
+    line = make_key(room.key) if key_is_new else public_half(room.key)
     if not room.settings_file.exists():
         room.save(NodeSettings(name))
     path = request or site / f"{name}.join.json"
-    made.save(path)
-    return Initialised(name, path, fingerprint(made.public_key), bool(cohort), is_new)
+    JoinRequest.of(name, line, identity).save(path)
+    return Initialised(
+        name,
+        path,
+        fingerprint(line),
+        line_fingerprint(identity),
+        bool(cohort),
+        key_is_new,
+        identity_is_new,
+    )
 
 
 def join(
@@ -100,16 +123,22 @@ def join(
     coordinator_health: str = "",
     health: str = "",
     show: Callable[[Joined], None] = lambda _: None,
+    approving: bool = True,
 ) -> Joined:
     """Take a coordinator's invitation: trust its authority, and approve its study.
 
-    `show` is called with what will be trusted before anything is written.
+    Parameters
+    ----------
+    show
+        Called with what will be trusted before anything is written.
+    approving
+        Whether to approve the study too; without, the site only joins the coordinator.
 
     Raises
     ------
     WrongUse
-        The invitation cannot be used, is not for this site, or comes from another coordinator
-        than the one already joined.
+        The invitation cannot be used, is not for this site or has another key for it, or comes
+        from another coordinator than the one already joined.
     StudyError
         The study is of another release of MyoFed.
     """
@@ -119,8 +148,8 @@ def join(
     Address.parse(given.address)
     for address in filter(None, (coordinator_health, health)):
         Address.parse(address)
-    study = _study_of(given)
-    role = _role(study, settings.site)
+    study = study_of(given)
+    place = own_place(site, settings.site, study)
     other = _other_authority(room, given)
     if other and not replacing_ca:
         raise WrongUse(
@@ -128,15 +157,8 @@ def join(
             f"{given.ca_fingerprint}.",
             "If the coordinator confirms the new one by telephone, join again with --replace.",
         )
-    names = (*fingerprints(site), study.fingerprint)
-    joined = Joined(
-        given.address,
-        given.ca_fingerprint,
-        study,
-        role,
-        bool(other),
-        tuple(dict.fromkeys(names)),
-    )
+    names = dict.fromkeys([*fingerprints(site), *([study.fingerprint] if approving else [])])
+    joined = Joined(given.address, given.ca_fingerprint, study, place, bool(other), tuple(names))
     show(joined)
     with replacing(room.ca) as part:
         part.write_text(given.ca_certificate, encoding="ascii")
@@ -150,8 +172,33 @@ def join(
             health=health or settings.health,
         )
     )
-    approve(site, study)
+    if approving:
+        approve(site, study)
     return joined
+
+
+def study_of(given: Invitation) -> Study:
+    """Read the study of an invitation.
+
+    Raises
+    ------
+    StudyError
+        It is of another release of MyoFed.
+    """
+    again = "Install the coordinator's release of MyoFed, or ask it for an invitation of yours."
+    try:
+        study = Study.model_validate(json.loads(given.study))
+    except (ValidationError, ValueError):
+        raise StudyError(
+            "The invitation's study cannot be read by this release of MyoFed.", again
+        ) from None
+    if study.fingerprint != given.study_fingerprint:
+        raise StudyError(
+            f"The invitation's study has the fingerprint {given.study_fingerprint[:12]} and, by "
+            f"this release of MyoFed, {study.fingerprint[:12]}.",
+            again,
+        )
+    return study
 
 
 def _refuse_other_content(site: Path) -> None:
@@ -169,34 +216,6 @@ def _refuse_other_content(site: Path) -> None:
             f"{site} is no site folder and holds something else ({sorted(strange)[0]}).",
             "Name a new folder, or one that 'myofed site import' made.",
         )
-
-
-def _study_of(given: Invitation) -> Study:
-    again = "Install the coordinator's release of MyoFed, or ask it for an invitation of yours."
-    try:
-        study = Study.model_validate(json.loads(given.study))
-    except (ValidationError, ValueError):
-        raise StudyError(
-            "The invitation's study cannot be read by this release of MyoFed.", again
-        ) from None
-    if study.fingerprint != given.study_fingerprint:
-        raise StudyError(
-            f"The invitation's study has the fingerprint {given.study_fingerprint[:12]} and, by "
-            f"this release of MyoFed, {study.fingerprint[:12]}.",
-            again,
-        )
-    return study
-
-
-def _role(study: Study, name: str) -> str:
-    for site in study.sites:
-        if site.name == name:
-            return site.role
-    roster = ", ".join(site.name for site in study.sites)
-    raise WrongUse(
-        f"The study {study.name} has no site {name}; its roster is: {roster}.",
-        "Ask the coordinator to put the site into the roster and to send a new invitation.",
-    )
 
 
 def _other_authority(room: NodeRoom, given: Invitation) -> str:

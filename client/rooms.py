@@ -1,7 +1,7 @@
 """The two rooms of a site on disk, and the door between them.
 
-    sites/tufts/        the worker's room: cohort, cache, approved studies, runs. No network
-    sites/tufts/node/   the node's room: key, certificate authority, settings. No data
+    sites/tufts/        the worker's room: cohort, identity key, approved studies, runs. No network
+    sites/tufts/node/   the node's room: its own key, certificate authority, settings. No data
     sites/tufts/link/   the door: a socket and a token, shared by both
 
 In containers each room is a volume of its own, so nothing here asks for the other one.
@@ -73,7 +73,7 @@ class NodeRoom:
 
     @property
     def key(self) -> Path:
-        """The site's private key; mode 0600, never sent, never logged."""
+        """The node's private key; mode 0600, never sent, never logged."""
         return self.path / "key"
 
     @property
@@ -100,6 +100,11 @@ class NodeRoom:
     def state(self) -> Path:
         """The node's last word on its connection, for `myofed site up`."""
         return self.path / "state.json"
+
+    @property
+    def commands(self) -> Path:
+        """Commands of ours that take the place of Flower's."""
+        return self.path / "bin"
 
     @property
     def number(self) -> Path:

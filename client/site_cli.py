@@ -37,20 +37,25 @@ def init(
         typer.Option("--request", help="Join request to write; by default FOLDER/NAME.join.json."),
     ] = None,
 ) -> None:
-    """Make this site's key pair and the join request for the coordinator.
+    """Make this site's two key pairs and the join request for the coordinator.
 
-    The private key stays in FOLDER/node and never leaves this computer. Import the cohort into the
+    With the key in FOLDER/node the site connects; with FOLDER/identity.key it signs what it
+    approves and hides what it says. Neither ever leaves this computer. Import the cohort into the
     same folder, before or after.
     """
     from client.membership import initialise
 
     made = initialise(folder, name, request)
-    kept = "" if made.key_is_new else " (the key was there already and is kept)"
-    console.print(f"{made.name}: join request written to {made.request}{kept}", soft_wrap=True)
-    console.print(f"key fingerprint: {made.key_fingerprint}", soft_wrap=True)
+    console.print(f"{made.name}: join request written to {made.request}", soft_wrap=True)
+    for label, shown, is_new in (
+        ("node key: ", made.key_fingerprint, made.key_is_new),
+        ("identity: ", made.identity_fingerprint, made.identity_is_new),
+    ):
+        kept = "" if is_new else "  (was there already and is kept)"
+        console.print(f"{label} {shown}{kept}", markup=False, soft_wrap=True)
     console.print(
-        "Next: send the file to the coordinator and compare the fingerprint by telephone. It sends "
-        f"back an invitation: myofed site join {folder} invitation.json",
+        "Next: send the file to the coordinator and compare both fingerprints by telephone. It "
+        f"sends back an invitation: myofed site join {folder} invitation.json",
         soft_wrap=True,
     )
     if not made.has_cohort:
@@ -78,18 +83,34 @@ def join(
         str,
         typer.Option("--health", help="host:port where this node's own health service listens."),
     ] = "",
+    no_approve: Annotated[
+        bool,
+        typer.Option("--no-approve", help="Only join; approve later: myofed site approve."),
+    ] = False,
 ) -> None:
     """Join the coordinator of an invitation, and approve its study.
 
-    Shows what to compare by telephone. Joining again adds a study, or brings a new address.
+    Shows the study and what to compare by telephone. Joining again adds a study, or brings a new
+    address.
     """
     from client.membership import join as join_site
 
-    done = join_site(folder, invitation, replace, coordinator_health, health, show=_show_joined)
+    done = join_site(
+        folder,
+        invitation,
+        replace,
+        coordinator_health,
+        health,
+        show=_show_joined,
+        approving=not no_approve,
+    )
     if done.replaced:
         console.print("The earlier coordinator's authority is no longer trusted.")
     number = len(done.approved)
     console.print(f"This site has approved {number} {'study' if number == 1 else 'studies'}.")
+    if no_approve:
+        console.print(f"To approve this one: myofed site approve {folder} {invitation}",
+                      soft_wrap=True)  # fmt: skip
     console.print(
         f"Next: myofed site doctor {folder}, then: myofed site up {folder}", soft_wrap=True
     )
@@ -153,9 +174,14 @@ def doctor(
 
 
 def _show_joined(joined: Joined) -> None:
+    from client.approval_cli import show_study
+
     study = joined.study
+    show_study(study, joined.place)
     console.print("Compare these with the coordinator by telephone:")
     console.print(f"  coordinator   {joined.address}", soft_wrap=True)
     console.print(f"  its authority {joined.ca_fingerprint}", soft_wrap=True)
-    console.print(f"  study         {study.name}, this site's role: {joined.role}", soft_wrap=True)
+    console.print(
+        f"  study         {study.name}, this site's role: {joined.place.role}", soft_wrap=True
+    )
     console.print(f"  fingerprint   {study.fingerprint}", soft_wrap=True)

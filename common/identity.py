@@ -1,7 +1,9 @@
-"""Who a site is: a key pair made at the site, and the two small files that make the acquaintance.
+"""Who a site is: the keys made at the site, and the two small files that make the acquaintance.
 
-A site's name follows from its registered key, never from what it says. The private key is made at
-the site and never leaves it. The join request carries the public half to the coordinator; the
+A site has two keys. With the one of its *node* it connects, and the coordinator knows it by that:
+its name follows from the registered key, never from what it says. With its *identity* key its
+worker signs, and the other sites know it by that. Both are made at the site, and their private
+halves never leave it. The join request carries the public halves to the coordinator; the
 invitation brings back the coordinator's address, its certificate authority and the study.
 """
 
@@ -18,6 +20,7 @@ from typing import Any, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -37,11 +40,20 @@ Content = TypeVar("Content", bound="JoinRequest | Invitation")
 
 @dataclass(frozen=True)
 class JoinRequest:
-    """What a site hands to the coordinator: its name and its public key (an OpenSSH line)."""
+    """What a site hands to the coordinator: its name and its public keys (OpenSSH lines).
+
+    `public_key` is that of the node, `identity` that of the worker.
+    """
 
     name: str
     public_key: str
+    identity: str
     created: str
+
+    @classmethod
+    def of(cls, name: str, public_key: str, identity: str) -> JoinRequest:
+        """Make a request now."""
+        return cls(name, public_key, identity, datetime.now(UTC).isoformat(timespec="seconds"))
 
     def save(self, path: Path) -> None:
         """Write the request as JSON."""
@@ -49,12 +61,12 @@ class JoinRequest:
 
     @classmethod
     def load(cls, path: Path) -> JoinRequest:
-        """Read a request and check its name and key.
+        """Read a request and check its name and keys.
 
         Raises
         ------
         WrongUse
-            The file is no join request, or its name or key cannot be used.
+            The file is no join request, or its name or a key cannot be used.
         """
         found = _load(cls, path, "join request", "Ask the site for the file of 'myofed site init'.")
         if not SITE_NAME.fullmatch(found.name):
@@ -63,6 +75,7 @@ class JoinRequest:
                 "Small letters, digits, '-' and '_', beginning with a letter, at most 40.",
             )
         fingerprint(found.public_key)
+        identity_bytes(found.identity)
         return found
 
 
@@ -101,15 +114,31 @@ class Invitation:
         return found
 
 
-def make_key(path: Path, name: str) -> JoinRequest:
-    """Make a site's key pair; the private half (P-384, OpenSSH, mode 0600) goes to `path`.
+def make_key(path: Path) -> str:
+    """Make a node's key pair; the private half (P-384, OpenSSH, mode 0600) goes to `path`.
+
+    Returns
+    -------
+    str
+        The public half, as an OpenSSH line.
 
     Raises
     ------
     WrongUse
         There is a key at `path` already; it is never overwritten.
     """
-    private = ec.generate_private_key(ec.SECP384R1())
+    save_private(path, ec.generate_private_key(ec.SECP384R1()))
+    return public_half(path)
+
+
+def save_private(path: Path, private: ec.EllipticCurvePrivateKey | Ed25519PrivateKey) -> None:
+    """Write a private key (OpenSSH, mode 0600) to a new file; nothing is left if that fails.
+
+    Raises
+    ------
+    WrongUse
+        There is a file at `path` already; it is never overwritten.
+    """
     text = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -119,13 +148,18 @@ def make_key(path: Path, name: str) -> JoinRequest:
             f"{path} is there already; a site's key is never overwritten.",
             "Go on with it, or move it away: the coordinator must then admit the site anew.",
         ) from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(text)
-    return join_request(path, name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
-def join_request(path: Path, name: str) -> JoinRequest:
-    """Make the join request of the private key at `path`.
+def public_half(path: Path) -> str:
+    """Give the public half (an OpenSSH line) of the node's private key at `path`.
 
     Raises
     ------
@@ -140,8 +174,7 @@ def join_request(path: Path, name: str) -> JoinRequest:
         raise WrongUse(f"{path} is not the key of a site.", "Make one: myofed site init") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise WrongUse(f"{path} is not an elliptic-curve key.", "Make one: myofed site init")
-    line = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    return JoinRequest(name, line, datetime.now(UTC).isoformat(timespec="seconds"))
+    return private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def fingerprint(public_key: str) -> str:
@@ -161,6 +194,31 @@ def line_fingerprint(line: str) -> str:
     blob = base64.b64decode(line.split()[1])
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     return f"SHA256:{digest}"
+
+
+def identity_line(key: Ed25519PublicKey) -> str:
+    """Write a public identity key as a study's roster does: an OpenSSH line without a comment."""
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode("ascii")
+
+
+def identity_bytes(line: str) -> bytes:
+    """Give the 32 bytes of a site's public identity key, from its OpenSSH line.
+
+    Raises
+    ------
+    WrongUse
+        It is not an Ed25519 key as a study's roster writes it.
+    """
+    try:
+        key = load_ssh_public_key(line.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey) or identity_line(key) != line:
+        raise WrongUse(
+            "This is not a site's identity key: an Ed25519 key as an OpenSSH line, no comment.",
+            "Use the line of identity.pub at the site, or of 'myofed coordinator roster'.",
+        )
+    return key.public_bytes_raw()
 
 
 def node_key(public_key: str) -> bytes:

@@ -93,7 +93,7 @@ def admit(
         ),
     ] = False,
 ) -> None:
-    """Admit a site with its key. Compare the fingerprint with the site by telephone."""
+    """Admit a site with its keys. Compare the fingerprints with the site by telephone."""
     from common.identity import JoinRequest
     from server.network.admission import admit as admit_site
     from server.network.control import Control, health
@@ -103,16 +103,32 @@ def admit(
     opened = CoordinatorFolder.open(folder)
     done = admit_site(opened, JoinRequest.load(request), replace)
     console.print(f"{done.name}: {'admitted' if done.new else 'was admitted already'}")
-    if done.replaced:
-        console.print(f"withdrawn: {done.replaced}", markup=False, soft_wrap=True)
-    console.print(f"fingerprint: {done.fingerprint}", markup=False, soft_wrap=True)
-    console.print("Compare it by telephone with what 'myofed site init' showed at the site.")
+    for gone in done.replaced:
+        console.print(f"withdrawn: {gone}", markup=False, soft_wrap=True)
+    console.print(f"node key:  {done.fingerprint}", markup=False, soft_wrap=True)
+    console.print(f"identity:  {done.identity}", markup=False, soft_wrap=True)
+    console.print("Compare both by telephone with what 'myofed site init' showed at the site.")
     if health(opened) is None:
         console.print("The coordinator is not up; the site can connect when it is.")
         return
     with Control(opened) as control:
         register(opened, control)
     console.print("The coordinator is up: the site can connect now.")
+
+
+@app.command()
+def roster(
+    folder: Folder,
+    external: Annotated[
+        list[str] | None,
+        typer.Option("--external", help="Name of a site that never trains. Repeatable."),
+    ] = None,
+) -> None:
+    """Print the admitted sites as a study's roster, with their keys, ready to paste into it."""
+    from server.network.folder import CoordinatorFolder
+    from server.network.roster_keys import roster_tables
+
+    print(roster_tables(CoordinatorFolder.open(folder), external or ()), end="")
 
 
 @app.command()
@@ -130,8 +146,10 @@ def invite(
     from common.identity import Invitation, certificate_fingerprint
     from common.study_file import read_study
     from server.network.folder import CoordinatorFolder
+    from server.network.roster_keys import require_keys
 
     opened, protocol = CoordinatorFolder.open(folder), read_study(study)
+    require_keys(opened, protocol)
     authority = opened.authority.read_text(encoding="ascii")
     target = out or Path(f"{protocol.name}.invitation.json")
     Invitation(

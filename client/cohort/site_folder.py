@@ -22,7 +22,8 @@ from common.versions import package_versions
 SITE_FILE = "site.json"
 TABLE_FILE = "cohort.csv"
 _PARTIAL = ".partial-"
-_ROOMS = {"node", "link", "studies"}
+_ROOMS = {"node", "link", "studies", "ledger"}
+_KEYS = {"identity.key", "identity.pub"}
 _PACKAGES = ("myofed", "numpy", "SimpleITK", "nibabel", "pydicom")
 
 
@@ -209,7 +210,7 @@ def new_site_folder(path: Path | str) -> Iterator[Path]:
     name = f"{_PARTIAL}{os.getpid()}"
     work = path / name if is_there else path.with_name(f".{path.name}{name}")
     try:
-        work.mkdir(parents=True)
+        work.mkdir(mode=0o700, parents=True)
         yield work
         if is_there:
             # site.json makes it a site folder, so it comes when everything else is there.
@@ -225,6 +226,8 @@ def _is_room(path: Path) -> bool:
     """Say whether it is made by `myofed site init` and `join`, or left by an import that died."""
     if path.name in _ROOMS or path.name.startswith(_PARTIAL):
         return path.is_dir()
+    if path.name in _KEYS:
+        return path.is_file()
     return path.name.endswith(".join.json")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from client.doctor.route import Address, trusting
 from common.check import NETWORK_SECONDS, Check, failed, passed
 from common.errors import WrongUse
-from common.identity import fingerprint, join_request
+from common.identity import fingerprint, public_half
 
 if TYPE_CHECKING:
     from flwr.supernode.fleet_http_client import FleetHttpClient
@@ -31,7 +31,7 @@ def admission_check(
     from flwr.proto.fleet_pb2 import ActivateNodeRequest
 
     try:
-        shown = fingerprint(join_request(key, "-").public_key)
+        shown = fingerprint(public_half(key))
         client, public = fleet(address, ca, key, seconds)
     except WrongUse as error:
         return failed(NAME, error.what, error.fix)

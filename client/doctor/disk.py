@@ -39,14 +39,14 @@ def disk_check(folders: Sequence[Path]) -> Check:
 
 
 def key_check(room: NodeRoom) -> Check:
-    """Look whether the private key is there, and whether its owner alone can read it."""
+    """Look whether the node's private key is there, and whether its owner alone can read it."""
     from common.errors import WrongUse
-    from common.identity import fingerprint, join_request
+    from common.identity import fingerprint, public_half
 
     if not room.key.is_file():
         return failed(KEY_NAME, "This site has no key.", "myofed site init FOLDER --name NAME")
     try:
-        shown = fingerprint(join_request(room.key, "-").public_key)
+        shown = fingerprint(public_half(room.key))
     except WrongUse as error:
         return failed(KEY_NAME, error.what, error.fix)
     if room.key.stat().st_uid != os.getuid():
@@ -55,4 +55,4 @@ def key_check(room: NodeRoom) -> Check:
             f"{room.key} belongs to another user.",
             "Call the doctor as the user who runs the site.",
         )
-    return passed(KEY_NAME, f"The site's key is {shown}.")
+    return passed(KEY_NAME, f"The key of this site's node is {shown}.")

@@ -15,10 +15,12 @@ from client.doctor.clock import clock_check
 from client.doctor.cohort import cohort_check
 from client.doctor.disk import disk_check, key_check
 from client.doctor.health import GRPC_NAME, grpc_check, web_check
+from client.doctor.identity import identity_check
 from client.doctor.name import name_check
 from client.doctor.port import port_check
 from client.doctor.proxies import proxy_check
 from client.doctor.radiomics import radiomics_check
+from client.doctor.room import room_check
 from client.doctor.route import Address, proxy_to
 from client.doctor.tls import tls_check
 from client.doctor.versions import studies_check, versions_check
@@ -76,6 +78,8 @@ def _of_data(site: Path, progress: Callable[[int, int], None]) -> list[Task]:
     with suppress(StudyError):  # a check of its own says so
         studies = approved(site)
     return [
+        Task("data", partial(room_check, site)),
+        Task("identity", partial(identity_check, site)),
         Task("approved studies", partial(studies_check, site)),
         Task("cohort", partial(cohort_check, site, studies, progress), COHORT_SECONDS),
         Task("radiomics self-test", partial(radiomics_check, studies), SELF_TEST_SECONDS),

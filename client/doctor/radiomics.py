@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.check import Check, failed, passed, warned
-from common.study import Preprocessing, Radiomics, Study
+from common.study import Study
+from common.study_tables import Preprocessing, Radiomics
 
 NAME = "radiomics self-test"
 DIGEST = "02aaca6e9997c56f"

@@ -6,7 +6,7 @@ import re
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from client.approved import approved, fingerprints
+from client.approved import ApprovalWithdrawn, approvals
 from common.check import Check, failed, passed, warned
 from common.errors import StudyError
 from common.versions import package_versions
@@ -41,19 +41,29 @@ def versions_check() -> Check:
 
 
 def studies_check(site: Path) -> Check:
-    """Read every approved study; one of another release has another fingerprint here."""
+    """Read every approved study and check its signature.
+
+    One of another release has another fingerprint here.
+    """
     try:
-        names = fingerprints(site)
-        studies = approved(site)
+        found = approvals(site)
     except StudyError as error:
         return failed(STUDY_NAME, error.what, error.fix)
+    wrong = [
+        one.problem
+        for one in found
+        if one.problem is not None and not isinstance(one.problem, ApprovalWithdrawn)
+    ]
+    if wrong:
+        return failed(STUDY_NAME, " ".join(one.what for one in wrong), wrong[0].fix)
+    names = [f"{one.name} ({one.fingerprint[:12]})" for one in found if one.problem is None]
     if not names:
         return warned(
             STUDY_NAME,
             "This site has approved no study, so it answers no question.",
             "Join with the coordinator's invitation: myofed site join FOLDER invitation.json",
         )
-    shown = ", ".join(f"{study.name} ({name[:12]})" for name, study in studies.items())
+    shown = ", ".join(names)
     return passed(STUDY_NAME, f"Approved: {shown}.")
 
 

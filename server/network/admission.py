@@ -9,17 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import WrongUse
-from common.identity import JoinRequest, fingerprint, node_key
+from common.identity import (
+    JoinRequest,
+    fingerprint,
+    identity_bytes,
+    line_fingerprint,
+    node_key,
+)
 from server.network.folder import CoordinatorFolder
+
+_NODE, _IDENTITY = "node key", "identity"
 
 
 @dataclass(frozen=True)
 class Admission:
-    """What an admission did: the site, its key's fingerprint, and that of the key it replaced."""
+    """What an admission did: the site, its keys' fingerprints, and those of the keys they replaced.
+
+    `fingerprint` is that of the node's key, `identity` that of the worker's.
+    """
 
     name: str
     fingerprint: str
-    replaced: str | None
+    identity: str
+    replaced: tuple[str, ...]
     new: bool
 
 
@@ -49,46 +61,51 @@ def admitted_keys(folder: CoordinatorFolder) -> dict[bytes, str]:
 
 
 def admit(folder: CoordinatorFolder, request: JoinRequest, replace: bool = False) -> Admission:
-    """Admit a site under its name, with its key.
+    """Admit a site under its name, with its two keys.
 
     Parameters
     ----------
     replace
-        Let the key take the place of another one of the same name. The old one is withdrawn: it
+        Let a key take the place of another one of the same name. The old one is withdrawn: it
         can never be admitted again.
 
     Raises
     ------
     WrongUse
-        The name has another key, the key has another name, or the key was withdrawn.
+        The name has another key, a key has another name, or was withdrawn.
     """
-    own = fingerprint(request.public_key)
-    if _withdrawn(folder, request).exists():
-        raise WrongUse(
-            f"The key {own} was withdrawn earlier and cannot come back.",
-            "The site makes a new key: move the old one away, then 'myofed site init'.",
-        )
+    own = _keys(request)
+    for kind, shown in own.items():
+        if _withdrawn(folder, request, kind).exists():
+            raise WrongUse(
+                f"The {kind} {shown} was withdrawn earlier and cannot come back.",
+                "The site makes a new one: move the old one away, then 'myofed site init'.",
+            )
     held = admitted(folder)
     for name, other in held.items():
-        if name != request.name and _same(other, request):
-            raise WrongUse(
-                f"The key {own} is already admitted as {name}.",
-                "A site has one name. Ask it for the join request of its own key.",
-            )
+        for kind, shown in _keys(other).items():
+            if name != request.name and shown == own[kind]:
+                raise WrongUse(
+                    f"The {kind} {shown} is already admitted as {name}.",
+                    "A site has one name. Ask it for the join request of its own keys.",
+                )
     before = held.get(request.name)
-    if before is not None and _same(before, request):
-        return Admission(request.name, own, None, new=False)
-    if before is not None and not replace:
+    changed = {} if before is None else _differing(before, own)
+    if before is not None and not changed:
+        return _done(request, (), new=False)
+    if changed and not replace:
         raise WrongUse(
-            f"{request.name} is admitted with another key, {fingerprint(before.public_key)}.",
-            f"The new one is {own}. If the site confirms by telephone that it made a new key, "
-            "give --replace.",
+            f"{request.name} is admitted with another "
+            + " and another ".join(f"{kind}, {shown}" for kind, shown in changed.items())
+            + ".",
+            f"The new: {', '.join(f'{kind} {own[kind]}' for kind in changed)}. If the site "
+            "confirms by telephone that it made a new key, give --replace.",
         )
     if before is not None:
-        before.save(_withdrawn(folder, before))
+        for kind in changed:
+            before.save(_withdrawn(folder, before, kind))
     request.save(folder.admitted / f"{request.name}.json")
-    replaced = None if before is None else fingerprint(before.public_key)
-    return Admission(request.name, own, replaced, new=True)
+    return _done(request, tuple(changed.values()), new=True)
 
 
 class AdmittedNow(Mapping[str, str]):
@@ -132,11 +149,27 @@ class AdmittedNow(Mapping[str, str]):
         return self._keys
 
 
-def _same(one: JoinRequest, other: JoinRequest) -> bool:
-    """Compare keys by what they are: the comment at the end of an OpenSSH line is not part."""
-    return node_key(one.public_key) == node_key(other.public_key)
+def _done(request: JoinRequest, replaced: tuple[str, ...], new: bool) -> Admission:
+    own = _keys(request)
+    return Admission(request.name, own[_NODE], own[_IDENTITY], replaced, new)
 
 
-def _withdrawn(folder: CoordinatorFolder, request: JoinRequest) -> Path:
-    digest = hashlib.sha256(node_key(request.public_key)).hexdigest()
-    return folder.withdrawn / f"{digest}.json"
+def _keys(request: JoinRequest) -> dict[str, str]:
+    """Give the fingerprints of a site's keys. They leave out the comment of an OpenSSH line."""
+    return {
+        _NODE: fingerprint(request.public_key),
+        _IDENTITY: line_fingerprint(request.identity),
+    }
+
+
+def _differing(before: JoinRequest, own: Mapping[str, str]) -> dict[str, str]:
+    return {kind: shown for kind, shown in _keys(before).items() if shown != own[kind]}
+
+
+def _withdrawn(folder: CoordinatorFolder, request: JoinRequest, kind: str) -> Path:
+    """Give where a withdrawn key is kept; those of nodes are the JSON files."""
+    if kind == _NODE:
+        digest = hashlib.sha256(node_key(request.public_key)).hexdigest()
+        return folder.withdrawn / f"{digest}.json"
+    digest = hashlib.sha256(identity_bytes(request.identity)).hexdigest()
+    return folder.withdrawn / f"{digest}.identity"

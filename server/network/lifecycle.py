@@ -11,6 +11,7 @@ from server.network.admission import admitted
 from server.network.control import Control
 from server.network.folder import CoordinatorFolder
 from server.network.follow import flower_of, how_it_stands
+from server.network.roster_keys import require_keys
 from server.network.runs import STOPPED, STOPPING, SUBMITTED, begin, is_held
 from server.run import RunFolder
 
@@ -24,11 +25,12 @@ def start(folder: CoordinatorFolder, study: Study, control: Control) -> RunFolde
     Raises
     ------
     WrongUse
-        Sites of the roster are not admitted.
+        Sites of the roster are not admitted, or their keys in it are not the admitted ones.
     SuperLinkDown
         The coordinator is not up.
     """
     require_admitted(folder, study)
+    require_keys(folder, study)
     control.nodes()  # Is it up? Asked before a folder is made that nobody would work on.
     run = begin(folder, study)
     submit(run, control)
@@ -41,7 +43,7 @@ def resume(folder: CoordinatorFolder, run: RunFolder, control: Control) -> None:
     Raises
     ------
     WrongUse
-        It is finished, somebody works on it, or a site is no longer admitted.
+        It is finished, somebody works on it, or a site is no longer admitted, or with another key.
     SuperLinkDown
         The coordinator is not up.
     """
@@ -54,6 +56,7 @@ def resume(folder: CoordinatorFolder, run: RunFolder, control: Control) -> None:
             f"{run.identity} is {now.state}.", "Follow it: myofed coordinator watch FOLDER RUN"
         )
     require_admitted(folder, run.study)
+    require_keys(folder, run.study)
     # Flower takes a minute to notice that a ServerApp is gone; until then it counts as running.
     before = flower_of(run, control)
     if before is not None and not before.over:

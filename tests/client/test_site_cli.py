@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,60 +10,26 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from loopback_tls import Authority
+from site_commands import caller, invite, make_cohort, make_study
 
-import myofed
 from client.approved import approved
 from client.cohort.site_folder import SITE_FILE, SiteFolder, new_site_folder
+from client.identity_key import make_identity
 from client.rooms import NodeRoom
 from common.errors import CohortError
 from common.files import write_json
-from common.identity import Invitation, JoinRequest, fingerprint
+from common.identity import Invitation, JoinRequest, fingerprint, line_fingerprint
 from common.study import Study
-
-
-def make_study(*names: str, study: str = "tiny", **content: Any) -> Study:
-    sites = [{"name": name, "role": "train"} for name in names or ("tufts",)]
-    return Study.model_validate({"name": study, "sites": sites} | content)
-
-
-def make_cohort(path: Path, name: str = "tufts") -> None:
-    """A site folder as importers make it, with an empty table."""
-    SiteFolder.create(
-        path, [], name=name, source="test", myocardium=2, positive="scar", negative="none"
-    )
-
-
-class Outcome:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, " ".join(out.split()), " ".join(err.split())
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(*arguments: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["myofed", "site", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            myofed.main()
-        printed = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        assert "Traceback" not in printed.err + printed.out
-        return Outcome(left.value.code, printed.out, printed.err)
-
-    return call
+    return caller(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
-
-
-def invite(path: Path, authority: Authority, study: Study, address: str = "c.org:9092") -> Path:
-    Invitation(
-        address, authority.ca.read_text(), authority.fingerprint, study.canonical(),
-        study.fingerprint,
-    ).save(path)  # fmt: skip
-    return path
 
 
 def test_init_makes_a_key_that_stays_and_a_request_that_goes(run: Any, tmp_path: Path) -> None:
@@ -79,9 +44,14 @@ def test_init_makes_a_key_that_stays_and_a_request_that_goes(run: Any, tmp_path:
     assert isinstance(private, ec.EllipticCurvePrivateKey)
     request = JoinRequest.load(site / "tufts.join.json")
     assert request.name == "tufts"
-    assert fingerprint(request.public_key) in outcome.out
-    lines = room.key.read_text().splitlines()[1:-1]
-    files = [path for path in site.rglob("*") if path.is_file() and path != room.key]
+    assert f"node key: {fingerprint(request.public_key)}" in outcome.out
+    assert f"identity: {line_fingerprint(request.identity)}" in outcome.out
+    identity = site / "identity.key"
+    assert identity.stat().st_mode & 0o777 == 0o600
+    assert request.identity == make_identity(site) == (site / "identity.pub").read_text().strip()
+    keys = (room.key, identity)
+    lines = [line for key in keys for line in key.read_text().splitlines()[1:-1]]
+    files = [path for path in site.rglob("*") if path.is_file() and path not in keys]
     assert not [line for line in lines for path in files if line in path.read_text()]
     assert not [line for line in lines if line in outcome.out + outcome.err]
     assert "no cohort" not in outcome.out
@@ -90,13 +60,31 @@ def test_init_makes_a_key_that_stays_and_a_request_that_goes(run: Any, tmp_path:
 def test_init_again_keeps_the_key_and_writes_the_request_anew(run: Any, tmp_path: Path) -> None:
     site = tmp_path / "tufts"
     assert run("init", site, "--name", "tufts").code == 0
-    before = NodeRoom.of(site).key.read_bytes()
+    keys = (NodeRoom.of(site).key, site / "identity.key")
+    before = [key.read_bytes() for key in keys]
+    request = JoinRequest.load(site / "tufts.join.json")
     (site / "tufts.join.json").unlink()
     outcome = run("init", site, "--name", "tufts", "--request", tmp_path / "mine.json")
     assert outcome.code == 0
-    assert "is kept" in outcome.out
-    assert NodeRoom.of(site).key.read_bytes() == before
-    assert JoinRequest.load(tmp_path / "mine.json").name == "tufts"
+    assert outcome.out.count("is kept") == 2
+    assert [key.read_bytes() for key in keys] == before
+    again = JoinRequest.load(tmp_path / "mine.json")
+    assert (again.public_key, again.identity) == (request.public_key, request.identity)
+    keys[1].unlink()
+    outcome = run("init", site, "--name", "tufts")
+    assert outcome.out.count("is kept") == 1
+    assert JoinRequest.load(site / "tufts.join.json").identity != request.identity
+    assert keys[0].read_bytes() == before[0]
+
+
+def test_init_refuses_an_identity_that_cannot_be_used(run: Any, tmp_path: Path) -> None:
+    site = tmp_path / "tufts"
+    assert run("init", site, "--name", "tufts").code == 0
+    (site / "tufts.join.json").unlink()
+    (site / "identity.key").chmod(0o644)
+    outcome = run("init", site, "--name", "tufts")
+    assert (outcome.code, "chmod 600" in outcome.err) == (2, True)
+    assert not (site / "tufts.join.json").exists()
 
 
 def die_importing(site: Path) -> None:
@@ -112,6 +100,7 @@ def test_the_cohort_may_come_after_the_key(run: Any, tmp_path: Path, authority: 
     assert "There is no cohort" in outcome.out
     assert run("join", site, invite(tmp_path / "i.json", authority, make_study())).code == 0
     (site / ".partial-1").mkdir()
+    (site / "ledger").mkdir()
     before = NodeRoom.of(site).key.read_bytes()
     with pytest.raises(ValueError, match="died"):
         die_importing(site)
@@ -125,13 +114,17 @@ def test_the_cohort_may_come_after_the_key(run: Any, tmp_path: Path, authority: 
 
 
 def test_a_cohort_is_never_put_beside_something_else(tmp_path: Path) -> None:
-    for name in ("images", "node"):
+    for name in ("images", "node", "ledger"):
         site = tmp_path / name
         site.mkdir()
         (site / name).write_text("a file")
         with pytest.raises(CohortError, match="holds something else"):
             make_cohort(site)
         assert [path.name for path in site.iterdir()] == [name]
+    site = tmp_path / "folder"
+    (site / "identity.key").mkdir(parents=True)
+    with pytest.raises(CohortError, match="holds something else"):
+        make_cohort(site)
 
 
 def test_init_refuses_what_cannot_work(run: Any, tmp_path: Path) -> None:
@@ -165,7 +158,8 @@ def test_join_shows_what_to_compare_and_approves_the_study(
     run("init", site)
     outcome = run("join", site, invite(tmp_path / "invitation.json", authority, study))
     assert outcome.code == 0, outcome.err
-    for shown in (authority.fingerprint, study.fingerprint, "tiny", "c.org:9092", "role: train"):
+    for shown in (authority.fingerprint, study.fingerprint, "tiny", "c.org:9092", "role: train",
+                  "What will run", "What will leave", "Secure summation is off"):  # fmt: skip
         assert shown in outcome.out
     room = NodeRoom.of(site)
     assert room.ca.read_text() == authority.ca.read_text()
@@ -190,6 +184,47 @@ def test_joining_again_adds_a_study_and_brings_a_new_address(
     assert settings.coordinator == "d.org:1"
     assert settings.coordinator_health == "c.org:9093"
     assert settings.health == "127.0.0.1:9099"
+
+
+def test_to_join_is_possible_without_approving(
+    run: Any, tmp_path: Path, authority: Authority
+) -> None:
+    site, study = tmp_path / "tufts", make_study()
+    run("init", site, "--name", "tufts")
+    invitation = invite(tmp_path / "invitation.json", authority, study)
+    outcome = run("join", site, invitation, "--no-approve")
+    assert outcome.code == 0
+    assert "has approved 0 studies" in outcome.out
+    assert f"myofed site approve {site} {invitation}" in outcome.out
+    assert NodeRoom.of(site).joined().coordinator == "c.org:9092"
+    assert approved(site) == {}
+    assert run("approve", site, invitation, "--yes").code == 0
+    assert approved(site) == {study.fingerprint: study}
+
+
+def test_join_refuses_a_study_with_anothers_key_or_none(
+    run: Any, tmp_path: Path, authority: Authority
+) -> None:
+    site, path = tmp_path / "tufts", tmp_path / "invitation.json"
+    run("init", site, "--name", "tufts")
+    own, other = make_identity(site), make_identity(tmp_path / "other")
+    names = ("tufts", "mayo", "ucl")
+
+    def study(key: str, on: bool) -> Study:
+        sites = [{"name": name, "role": "train"} for name in names]
+        sites[0]["key"] = key
+        return make_study(sites=sites, secure_sum={"enabled": on})
+
+    for refused in (study(other, True), study(other, False), study("", True)):
+        for options in ((), ("--no-approve",)):
+            outcome = run("join", site, invite(path, authority, refused), *options)
+            assert outcome.code == 2
+            assert "key for tufts" in outcome.err or "key of tufts" in outcome.err
+        assert not NodeRoom.of(site).ca.exists()
+        assert approved(site) == {}
+    for good in (study(own, True), study("", False), study(own, False)):
+        assert run("join", site, invite(path, authority, good)).code == 0
+        assert good.fingerprint in approved(site)
 
 
 def test_another_coordinator_is_refused_unless_it_is_meant(

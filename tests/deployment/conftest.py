@@ -13,6 +13,7 @@ from consortium import Consortium
 from client.cohort.importers import import_table
 from client.cohort.rows import load_rows
 from client.cohort.site_folder import SiteFolder
+from client.identity_key import make_identity, public_identity
 from client.phantoms.consortium import DEFAULT, make_consortium
 from common.feature_names import all_names
 from common.study_file import parse_study
@@ -23,18 +24,6 @@ STUDY = """
 name = "tiny"
 seed = 5
 {extra}
-[[sites]]
-name = "aldgate"
-role = "train"
-[[sites]]
-name = "bergamo"
-role = "train"
-[[sites]]
-name = "coimbra"
-role = "train"
-[[sites]]
-name = "dorpat"
-role = "external"
 [cohort]
 minimum_patients_per_class = 2
 [cnn]
@@ -51,24 +40,41 @@ patient_score = "mean"
 """
 
 NAMES = tuple(site.name for site in DEFAULT)
+EXTERNAL = "dorpat"
 Build = Callable[..., Consortium]
 
 
 def study_text(extra: str = "", tables: str = "", rounds: int = 3) -> str:
+    """The protocol without its roster, which the coordinator knows once the sites are admitted."""
     return STUDY.format(extra=extra, tables=tables, rounds=rounds)
+
+
+def roster_text(sites: Path) -> str:
+    """The roster as `myofed coordinator roster` prints it: dorpat is external."""
+    role = {name: "external" if name == EXTERNAL else "train" for name in NAMES}
+    return "\n".join(
+        f'[[sites]]\nname = "{name}"\nrole = "{role[name]}"\n'
+        f'key = "{public_identity(sites / name)}"\n'
+        for name in NAMES
+    )
 
 
 @pytest.fixture(scope="session")
 def measured_sites() -> Iterator[Path]:
-    """Site folders of four phantom hospitals, eight patients of two slices each."""
+    """Site folders of four phantom hospitals, eight patients of two slices each.
+
+    Their identity keys are made here, so that all consortia and the simulation have one roster.
+    """
     with tempfile.TemporaryDirectory(prefix="mf-") as folder:
         made = Path(folder)
-        study = parse_study(study_text())
+        for name in NAMES:
+            make_identity(made / "sites" / name)
+        study = parse_study(study_text() + roster_text(made / "sites"))
         for table in make_consortium(made / "phantoms", 3, 8, DEFAULT, slices=2):
             name = table.parent.name
             out = made / "sites" / name
             import_table(table, out, name=name, positive="scar", negative="none", myocardium=2)
-            load_rows(SiteFolder.open(out), study, external=name == "dorpat", workers=2)
+            load_rows(SiteFolder.open(out), study, external=name == EXTERNAL, workers=2)
         yield made / "sites"
 
 
@@ -76,7 +82,7 @@ def measured_sites() -> Iterator[Path]:
 def simulated(measured_sites: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The release of the same study by Flower's simulation engine."""
     out = tmp_path_factory.mktemp("simulated") / "run"
-    run = RunFolder.begin(out, parse_study(study_text()))
+    run = RunFolder.begin(out, parse_study(study_text() + roster_text(measured_sites)))
     sites = {name: measured_sites / name for name in NAMES}
     federate(run, sites, list(all_names()), lambda stage, detail: None)
     return release_bytes(out)
@@ -105,9 +111,9 @@ def build(measured_sites: Path) -> Iterator[Build]:
         ) -> Consortium:
             root = Path(folder) / str(len(made))
             root.mkdir()
-            study = root / "study.toml"
-            study.write_text(study_text(extra, tables, rounds), encoding="utf-8")
-            consortium = Consortium(root, study, copied(measured_sites, root), host=host)
+            protocol = study_text(extra, tables, rounds)
+            sites = copied(measured_sites, root)
+            consortium = Consortium(root, protocol, sites, EXTERNAL, host=host)
             prepare(root)
             made.append(consortium)
             consortium.found()

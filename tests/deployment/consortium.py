@@ -57,11 +57,15 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> None:
 
 @dataclass
 class Consortium:
-    """A coordinator below `folder`/coord and the sites' folders, by name."""
+    """A coordinator below `folder`/coord and the sites' folders, by name.
+
+    `protocol` is the study without its roster; that follows from the keys of the admitted sites.
+    """
 
     folder: Path
-    study: Path
+    protocol: str
     sites: Mapping[str, Path]
+    external: str
     host: str = "localhost"
     port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
@@ -70,6 +74,10 @@ class Consortium:
     @property
     def coord(self) -> Path:
         return self.folder / "coord"
+
+    @property
+    def study(self) -> Path:
+        return self.folder / "study.toml"
 
     def command(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a `myofed` command to its end."""
@@ -85,17 +93,20 @@ class Consortium:
         return done
 
     def found(self) -> None:
-        """Make the coordinator, admit every site and let each of them join."""
+        """Make the coordinator, admit every site, write the study and let each site join."""
         self.command(
             "coordinator", "init", self.coord, "--host", self.host, "--port", self.port,
             "--bind", "127.0.0.1" if self.host == "localhost" else "0.0.0.0",
             "--health-port", self.health_port,
         )  # fmt: skip
-        invitation = self.folder / "invitation.json"
-        self.command("coordinator", "invite", self.coord, self.study, "--out", invitation)
         for name, path in self.sites.items():
             self.command("site", "init", path, "--name", name)
             self.command("coordinator", "admit", self.coord, path / f"{name}.join.json")
+        roster = self.command("coordinator", "roster", self.coord, "--external", self.external)
+        self.study.write_text(self.protocol + roster.stdout, encoding="utf-8")
+        invitation = self.folder / "invitation.json"
+        self.command("coordinator", "invite", self.coord, self.study, "--out", invitation)
+        for path in self.sites.values():
             self.command("site", "join", path, invitation)
 
     def start_coordinator(self) -> None:

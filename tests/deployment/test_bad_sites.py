@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 LONG = 400.0
 TWO_OF_THREE = """
+[secure_sum]
+enabled = false
 [quorum]
 min_sites = 2
 [quorum.deadline_seconds]

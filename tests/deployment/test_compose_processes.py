@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import study_text
+from conftest import EXTERNAL, study_text
 from consortium import until
 from containers import Containers
 from hosts import Host, Unavailable
@@ -50,26 +50,33 @@ def set_up(containers: Containers) -> None:
     containers.run(
         "coordinator", ["myofed", "coordinator", "init", "/coordinator", "--host", "coordinator"]
     )
-    (coordinator / "study.toml").write_text(study_text(), encoding="utf-8")
-    invite = "myofed coordinator invite /coordinator /coordinator/study.toml --out"
-    containers.run("coordinator", [*invite.split(), "/coordinator/invitation.json"])
     phantoms = containers.folder / "phantoms"
     for table in make_consortium(phantoms, 3, 8, DEFAULT, slices=2):
         site = table.parent.name
         images = containers.volume(f"images-{site}")
         shutil.copytree(table.parent, images, dirs_exist_ok=True)
-        shutil.copy(coordinator / "invitation.json", images)
         words = f"table /images/table.csv --out /site --name {site} --positive scar --negative none"
         for command in (
             f"myofed site import {words} --myocardium 2",
             "myofed site init /site",
-            "myofed site join /site /images/invitation.json",
         ):
             containers.run(f"{site}-setup", command.split())
         [request] = containers.volume(f"{site}-data").glob("*.join.json")
         shutil.copy(request, coordinator)
         admit = f"myofed coordinator admit /coordinator /coordinator/{request.name}"
         containers.run("coordinator", admit.split())
+    roster = f"myofed coordinator roster /coordinator --external {EXTERNAL}"
+    study = study_text() + containers.run("coordinator", roster.split())
+    (coordinator / "study.toml").write_text(study, encoding="utf-8")
+    invite = "myofed coordinator invite /coordinator /coordinator/study.toml --out"
+    containers.run("coordinator", [*invite.split(), "/coordinator/invitation.json"])
+    for site in SITES:
+        shutil.copy(coordinator / "invitation.json", containers.volume(f"images-{site}"))
+        for command in (
+            "myofed site join /site /images/invitation.json --no-approve",
+            "myofed site approve /site /images/invitation.json --yes",
+        ):
+            containers.run(f"{site}-setup", command.split())
 
 
 def test_a_study_runs_by_the_commands_of_the_services(containers: Containers) -> None:
@@ -100,6 +107,10 @@ def test_a_worker_has_no_way_out_and_sees_no_other_site(containers: Containers) 
     seen = containers.run("aldgate-node", ["ls", "/site", "/link"]).split()
     assert "cohort.csv" not in seen
     assert "node" in seen
+    find = ["find", "/site", "/link", "-name", "identity*"]
+    assert containers.run("aldgate-node", find) == ""
+    assert "/site/identity.key" in containers.run("aldgate-worker", find).split()
+    assert containers.run("aldgate-worker", ["myofed", "site", "approvals", "/site"])
     with pytest.raises(AssertionError, match="Read-only file system"):
         containers.run("aldgate-worker", ["touch", "/etc/changed"])
     with pytest.raises(AssertionError, match="No such file"):

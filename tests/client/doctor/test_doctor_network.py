@@ -253,7 +253,7 @@ def test_admission(authority: Authority, closed: int, tmp_path: Path) -> None:
     from flwr.supercore.error import ApiErrorCode
 
     key = tmp_path / "key"
-    shown = fingerprint(make_key(key, "tufts").public_key)
+    shown = fingerprint(make_key(key))
     known = refusal(int(ApiErrorCode.FLEET_INVALID_HEARTBEAT_INTERVAL))
     unknown = int(ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED)
     own = "This site's clock is 40 seconds ahead of the coordinator's."

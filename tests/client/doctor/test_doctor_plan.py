@@ -16,17 +16,19 @@ import pytest
 import SimpleITK as sitk
 from loopback_tls import Authority, https_server
 
-from client.approved import approve
+from client.approved import approve, revoke
 from client.cohort.importers import import_table
 from client.doctor import disk, radiomics, versions
 from client.doctor.cohort import cohort_check
 from client.doctor.disk import disk_check, key_check
+from client.doctor.identity import identity_check
 from client.doctor.plan import examine_site
 from client.doctor.radiomics import radiomics_check
 from client.doctor.versions import studies_check, versions_check
+from client.identity_key import make_identity
 from client.rooms import NodeRoom, NodeSettings
 from common.check import Check, Task, Verdict, examine, passed, warned, worst
-from common.identity import fingerprint, make_key
+from common.identity import fingerprint, line_fingerprint, make_key
 from common.study import Study
 
 PATIENTS = ("Smith", "Jones", "Okafor", "Garcia", "Novak", "Tanaka", "Silva", "Meyer", "Kim", "Roy")
@@ -36,6 +38,7 @@ STUDY = Study.model_validate(
         "name": "tiny",
         "sites": [{"name": "tufts", "role": "train"}],
         "cohort": {"minimum_patients_per_class": 2},
+        "secure_sum": {"enabled": False},
     }
 )
 
@@ -146,11 +149,24 @@ def test_bounds_of_versions(installed: str, sign: str, wanted: str, meets: bool)
 
 
 def test_approved_studies(tmp_path: Path) -> None:
+    make_identity(tmp_path)
     check_is(studies_check(tmp_path), WARN, "approved no study", "site join")
     path = approve(tmp_path, STUDY)
     check_is(studies_check(tmp_path), PASS, f"tiny ({STUDY.fingerprint[:12]})")
-    path.write_text(path.read_text() + " ")
+    content = path.read_text()
+    path.write_text(content + " ")
     check_is(studies_check(tmp_path), FAIL, "was changed after it was approved")
+    path.write_text(content)
+    path.with_suffix(".approval").unlink()
+    check_is(studies_check(tmp_path), FAIL, "bears no approval", "site approve")
+    approve(tmp_path, STUDY)
+    revoke(tmp_path, STUDY.fingerprint)
+    check_is(studies_check(tmp_path), WARN, "approved no study")
+    other = STUDY.model_copy(update={"name": "other"})
+    approve(tmp_path, other)
+    shown = studies_check(tmp_path)
+    check_is(shown, PASS, f"other ({other.fingerprint[:12]})")
+    assert "tiny" not in shown.found
 
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +186,7 @@ def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = NodeRoom.of(tmp_path)
     check_is(key_check(room), FAIL, "has no key", "site init")
-    shown = fingerprint(make_key(room.key, "tufts").public_key)
+    shown = fingerprint(make_key(room.key))
     check_is(key_check(room), PASS, shown)
     monkeypatch.setattr(disk.os, "getuid", lambda: os.geteuid() + 1)
     check_is(key_check(room), WARN, "belongs to another user")
@@ -179,6 +195,20 @@ def test_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room.key.chmod(0o600)
     room.key.write_text("nonsense")
     check_is(key_check(room), FAIL, "not the key of a site")
+
+
+def test_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_is(identity_check(tmp_path), FAIL, "has no identity key", "site init")
+    shown = line_fingerprint(make_identity(tmp_path))
+    check_is(identity_check(tmp_path), PASS, shown)
+    with monkeypatch.context() as patched:
+        patched.setattr("client.doctor.identity.os.getuid", lambda: os.geteuid() + 1)
+        check_is(identity_check(tmp_path), WARN, "belongs to another user")
+    (tmp_path / "identity.key").chmod(0o644)
+    check_is(identity_check(tmp_path), FAIL, "can be read by others", "chmod 600")
+    (tmp_path / "identity.key").chmod(0o600)
+    (tmp_path / "identity.key").write_text("nonsense")
+    check_is(identity_check(tmp_path), FAIL, "not the identity key", "backup")
 
 
 def test_cohort(site: Path, tmp_path: Path) -> None:
@@ -222,7 +252,8 @@ def test_a_whole_examination(site: Path, tmp_path: Path) -> None:
 
     room = NodeRoom.of(site)
     room.make()
-    make_key(room.key, "tufts")
+    make_key(room.key)
+    make_identity(site)
     approve(site, STUDY)
     authority = Authority(tmp_path / "authority")
     room.ca.write_text(authority.ca.read_text())
@@ -233,7 +264,8 @@ def test_a_whole_examination(site: Path, tmp_path: Path) -> None:
     names = [check.name for check in checks]
     assert names == [
         *("key", "proxy", "name (DNS)", "port", "certificate (TLS)", "clock", "coordinator"),
-        *("admission", "software", "disk", "approved studies", "cohort", "radiomics self-test"),
+        *("admission", "software", "disk", "data", "identity", "approved studies", "cohort"),
+        "radiomics self-test",
     ]
     assert {check.verdict for check in checks} <= {PASS, WARN}, checks
     node_only = examine_site(site, with_data=False)

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common.identity import JoinRequest, make_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from common.identity import JoinRequest, identity_line, make_key
 from common.study import Study
 from common.study_file import parse_study
 from server.network.folder import CoordinatorFolder, Settings
@@ -44,13 +46,26 @@ def make_folder(path: Path, *hosts: str) -> CoordinatorFolder:
 
 
 def request_of(folder: Path, name: str, key: str | None = None) -> JoinRequest:
-    """Make a site's key below `folder` and give its join request."""
-    return make_key(folder / f"{key or name}.key", name)
+    """Make a site's node key below `folder`, and an identity, and give its join request."""
+    return JoinRequest.of(name, make_key(folder / f"{key or name}.key"), new_identity())
+
+
+def new_identity() -> str:
+    """The public line of an identity key that nobody has."""
+    return identity_line(Ed25519PrivateKey.generate().public_key())
 
 
 def make_study(*names: str, deadline: float = 3600.0, name: str = "tiny") -> Study:
+    """A study of training sites without secure summation."""
+    return parse_study(study_text(*names, deadline=deadline, name=name))
+
+
+def study_text(*names: str, deadline: float = 3600.0, name: str = "tiny") -> str:
     sites = "".join(f'[[sites]]\nname = "{one}"\nrole = "train"\n' for one in names)
-    return parse_study(f'name = "{name}"\n{sites}[quorum.deadline_seconds]\nenrol = {deadline}\n')
+    return (
+        f'name = "{name}"\n{sites}[quorum.deadline_seconds]\nenrol = {deadline}\n'
+        "[secure_sum]\nenabled = false\n"
+    )
 
 
 def until(what: Callable[[], object], seconds: float = PATIENCE) -> object:

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from network_samples import free_ports, make_folder, make_study, myofed, request_of
+from network_samples import (
+    free_ports,
+    make_folder,
+    make_study,
+    myofed,
+    new_identity,
+    request_of,
+    study_text,
+)
 
 import myofed as command_module
 from common.console import console, to_person
-from common.identity import Invitation, certificate_fingerprint, fingerprint
+from common.identity import (
+    Invitation,
+    JoinRequest,
+    certificate_fingerprint,
+    fingerprint,
+    line_fingerprint,
+)
 from common.study import Study
+from common.study_file import parse_study
 from server.network import doctor as doctor_module
 from server.network.admission import admit, admitted
 from server.network.certificates import make_server_certificate
@@ -47,8 +62,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def study_file(path: Path, study: Study) -> Path:
-    sites = "".join(f'[[sites]]\nname = "{one.name}"\nrole = "{one.role}"\n' for one in study.sites)
-    path.write_text(f'name = "{study.name}"\n{sites}')
+    path.write_text(study_text(*study.training_sites, name=study.name), encoding="utf-8")
     return path
 
 
@@ -71,7 +85,8 @@ def test_a_coordinator_from_nothing_to_an_invitation(call: Any, tmp_path: Path) 
     request.save(tmp_path / "tufts.join.json")
     done = call("admit", folder.path, tmp_path / "tufts.join.json")
     assert done.code == 0
-    assert fingerprint(request.public_key) in done.out
+    assert f"node key:  {fingerprint(request.public_key)}" in done.out
+    assert f"identity:  {line_fingerprint(request.identity)}" in done.out
     assert "telephone" in done.out
     assert "not up" in done.out
     assert admitted(folder)["tufts"] == request
@@ -109,6 +124,7 @@ def test_a_site_with_a_new_key_needs_replace(call: Any, tmp_path: Path) -> None:
     done = call("admit", folder.path, tmp_path / "new.json", "--replace")
     assert done.code == 0
     assert f"withdrawn: {fingerprint(old.public_key)}" in done.out
+    assert f"withdrawn: {line_fingerprint(old.identity)}" in done.out
 
 
 def test_a_run_is_refused_by_the_names_of_the_sites_that_are_not_admitted(
@@ -126,6 +142,116 @@ def test_a_run_is_refused_by_the_names_of_the_sites_that_are_not_admitted(
     assert down.code == 1
     assert "myofed coordinator up" in down.err
     assert list(folder.runs.iterdir()) == []
+
+
+def keyed(folder: CoordinatorFolder, call: Any, *external: str) -> str:
+    """A study over all admitted sites, made from what `roster` prints."""
+    options = [word for name in external for word in ("--external", name)]
+    printed = call("roster", folder.path, *options)
+    assert printed.code == 0
+    return f'name = "tiny"\n{printed.out}'
+
+
+def test_the_roster_is_printed_ready_for_a_study(call: Any, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "coord")
+    assert call("roster", folder.path).code == 2
+    requests = {name: request_of(tmp_path, name) for name in ("tufts", "bern", "rome", "oslo")}
+    for request in requests.values():
+        admit(folder, request)
+    study = parse_study(keyed(folder, call, "oslo"))
+    assert study.training_sites == ("bern", "rome", "tufts")
+    assert study.external_sites == ("oslo",)
+    assert {site.name: site.key for site in study.sites} == {
+        name: request.identity for name, request in requests.items()
+    }
+    assert study.secure_sum.enabled
+    refused = call("roster", folder.path, "--external", "olso")
+    assert (refused.code, refused.out) == (2, "")
+    assert "olso is not admitted" in refused.err
+
+
+@pytest.mark.parametrize("command", ["invite", "run"])
+def test_a_study_with_a_wrong_or_missing_key_is_refused_by_the_site_s_name(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = make_folder(tmp_path / "coord")
+    names = ("tufts", "bern", "rome", "oslo")
+    requests = {name: request_of(tmp_path, name) for name in names}
+    for request in requests.values():
+        admit(folder, request)
+    good = keyed(folder, call, "oslo")
+    file = tmp_path / "study.toml"
+    off = "[secure_sum]\nenabled = false\n"
+
+    def key_of(name: str) -> str:
+        return f'key = "{requests[name].identity}"\n'
+
+    def attempt(text: str) -> Outcome:
+        file.write_text(text)
+        found = call(command, folder.path, file)
+        assert isinstance(found, Outcome)
+        if found.code == 2:
+            assert not list(folder.runs.iterdir())
+            assert not list(tmp_path.glob("*.invitation.json"))
+            assert "myofed coordinator roster" in found.err
+        return found
+
+    missing = attempt(good.replace(key_of("tufts"), "").replace(key_of("bern"), ""))
+    assert missing.code == 2
+    assert "bern has no key" in missing.err
+    assert "tufts has no key" in missing.err
+    assert "rome" not in missing.err.replace(str(tmp_path), "")
+
+    stranger = new_identity()
+    for name in ("rome", "oslo"):
+        for more in ("", off):
+            wrong = attempt(good.replace(requests[name].identity, stranger) + more)
+            assert wrong.code == 2
+            assert f"the key of {name} is {line_fingerprint(stranger)}" in wrong.err
+            assert line_fingerprint(requests[name].identity) in wrong.err
+
+    swapped = good.replace(requests["tufts"].identity, "x")
+    swapped = swapped.replace(requests["bern"].identity, requests["tufts"].identity)
+    swapped = swapped.replace('"x"', f'"{requests["bern"].identity}"')
+    assert attempt(swapped).code == 2
+
+    # An external site needs no key, and without secure summation none does. `run` finds it down.
+    fine = 0 if command == "invite" else 1
+    assert attempt(good.replace(key_of("oslo"), "")).code == fine
+    bare = "".join(line for line in good.splitlines(True) if not line.startswith("key"))
+    assert attempt(bare + off).code == fine
+    assert attempt(good).code == fine
+
+
+def test_a_key_of_a_site_that_is_not_admitted_cannot_be_right(call: Any, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "coord")
+    admit(folder, request_of(tmp_path, "tufts"))
+    file = tmp_path / "study.toml"
+    text = study_text("tufts", "bern")
+    file.write_text(text.replace('"bern"\n', f'"bern"\nkey = "{new_identity()}"\n'))
+    refused = call("invite", folder.path, file, "--out", tmp_path / "i.json")
+    assert refused.code == 2
+    assert "bern has a key, but is not admitted" in refused.err
+    file.write_text(text)
+    assert call("invite", folder.path, file, "--out", tmp_path / "i.json").code == 0
+
+
+def test_a_request_of_an_earlier_release_is_refused(call: Any, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "coord")
+    request = request_of(tmp_path, "tufts")
+    path = tmp_path / "tufts.join.json"
+    for spoilt in (
+        {key: value for key, value in asdict(request).items() if key != "identity"},
+        asdict(replace(request, identity="")),
+        asdict(replace(request, identity=request.public_key)),
+        asdict(replace(request, identity=f"{request.identity} tufts")),
+    ):
+        path.write_text(json.dumps(spoilt))
+        refused = call("admit", folder.path, path)
+        assert refused.code == 2
+    JoinRequest.of("tufts", request.public_key, request.identity).save(path)
+    assert call("admit", folder.path, path).code == 0
 
 
 @pytest.mark.parametrize("verb", ["stop", "resume", "watch"])

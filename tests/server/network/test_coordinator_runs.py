@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
-from network_samples import ROOT, make_folder, make_study, request_of, until
+from network_samples import ROOT, make_folder, make_study, new_identity, request_of, until
 
 from common.errors import RunError, WrongUse
+from common.study_file import parse_study
 from server.network import runs
 from server.network.admission import admit
 from server.network.control import FlowerRun
 from server.network.folder import CoordinatorFolder
 from server.network.follow import Tail, follow, progress_of
-from server.network.lifecycle import resume
+from server.network.lifecycle import resume, start
 from server.network.locks import locked
+from server.network.roster_keys import roster_tables
 from server.network.runs import begin, find, holding, identities, is_held, standing
 from server.run import RunFolder
 
 HOLDING = """
 import sys, time
 from pathlib import Path
-from server.network.lifecycle import resume
+from server.network.lifecycle import resume, start
 from server.network.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
@@ -263,3 +265,20 @@ def test_a_site_that_was_withdrawn_meanwhile_is_named_at_a_resumption(
     admit(folder, request_of(tmp_path, "tufts"))
     with pytest.raises(WrongUse, match="not admitted: bern"):
         resume(folder, run, Flower(None, []))  # type: ignore[arg-type]
+
+
+def test_a_site_that_has_another_identity_since_is_named_at_a_resumption(
+    folder: CoordinatorFolder, tmp_path: Path
+) -> None:
+    requests = {name: request_of(tmp_path, name) for name in ("tufts", "bern", "rome")}
+    for request in requests.values():
+        admit(folder, request)
+    study = parse_study(f'name = "tiny"\n{roster_tables(folder)}')
+    run = begin(folder, study)
+    admit(folder, replace(requests["bern"], identity=new_identity()), replace=True)
+    with pytest.raises(WrongUse, match="the key of bern is SHA256") as refused:
+        resume(folder, run, Flower(None, []))  # type: ignore[arg-type]
+    assert "tufts" not in refused.value.what
+    with pytest.raises(WrongUse, match="the key of bern is SHA256"):
+        start(folder, study, Flower(None, []))  # type: ignore[arg-type]
+    assert identities(folder) == [run.identity]

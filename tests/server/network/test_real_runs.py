@@ -16,6 +16,7 @@ from network_samples import (
     make_study,
     myofed,
     processes_of,
+    study_text,
     until,
 )
 
@@ -38,11 +39,8 @@ BRIEF = make_study("tufts", name="brief", deadline=1.0)
 
 
 def study_file(path: Path, study: Study) -> Path:
-    deadline = study.deadline("enrol")
-    path.write_text(
-        f'name = "{study.name}"\n[[sites]]\nname = "tufts"\nrole = "train"\n'
-        f"[quorum.deadline_seconds]\nenrol = {deadline}\n"
-    )
+    text = study_text("tufts", deadline=study.deadline("enrol"), name=study.name)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

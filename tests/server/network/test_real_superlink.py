@@ -94,7 +94,7 @@ def test_what_a_stranger_on_this_machine_gets(
 def test_an_unknown_key_is_refused_and_both_logs_say_why(
     coordinator: CoordinatorFolder, tmp_path: Path
 ) -> None:
-    stranger = make_key(tmp_path / "stranger.key", "stranger").public_key
+    stranger = make_key(tmp_path / "stranger.key")
     key = node_key(stranger)
     with fleet(coordinator, tmp_path / "stranger.key") as client:
         for call, request in (
@@ -114,7 +114,7 @@ def test_an_unknown_key_is_refused_and_both_logs_say_why(
 def test_who_only_knows_the_key_of_a_site_is_refused(
     coordinator: CoordinatorFolder, beside: Path, tmp_path: Path
 ) -> None:
-    make_key(tmp_path / "thief.key", "thief")
+    make_key(tmp_path / "thief.key")
     with fleet(coordinator, tmp_path / "thief.key", beside / "tufts.key") as client:
         key = next(iter(_keys(coordinator)))
         request = ActivateNodeRequest(public_key=key, heartbeat_interval=30)
@@ -127,7 +127,7 @@ def test_flower_itself_registers_nobody_over_fleet(
     """An admitted key that is not registered yet: Flower's own door is shut too."""
     name = "early"
     admitted = coordinator.admitted / f"{name}.json"
-    request = make_key(tmp_path / "early.key", name)
+    request = request_of(tmp_path, name)
     wire = RegisterNodeFleetRequest(public_key=node_key(request.public_key))
     try:
         with fleet(coordinator, tmp_path / "early.key") as client:

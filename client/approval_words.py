@@ -1,0 +1,124 @@
+"""A study in plain words, for the person who approves it: what will run, and what will leave."""
+
+from __future__ import annotations
+
+from common.identity import line_fingerprint
+from common.study import Study
+from common.study_tables import DEADLINES, Site
+
+Lines = list[tuple[str, str]]
+"""What a line is about, and what it says."""
+
+_FIRST = (
+    "number of patients of each class and of slices, versions of the software, recipe, self-test"
+)
+_SUMS: dict[str, str] = {
+    "harmonize": "sums over training slices: features, their squares and products with covariates; "
+    "slices of each class",
+    "train": "the change of the network's weights, numbers of patients and slices, losses, and how "
+    "many validation patients of each class have which score",
+    "fuse": "sums and products of features and scores, loss, gradient and Hessian of the heads, "
+    "and how many validation patients of each class have which score",
+    "calibrate": "how many validation patients of each class have which score, AUC times patients",
+}
+"""What each stage of training needs of a site, in words for a person; the names are the stages'."""
+
+_NEVER = "images, masks, rows and names of patients, private keys of this site"
+
+
+def what_runs(study: Study, own: Site) -> Lines:
+    """Say what will run: roster, stages, recipe, minimum, deadlines. `own` is this site."""
+    training, folds = study.training, study.folds
+    times = "" if folds == 1 else f", all of it {folds} times (folds)"
+    least = study.least_sites
+    who = "all of its sites" if study.quorum.min_sites == 0 else f"at least {least} training sites"
+    return [
+        ("study", f"{study.name}: {study.outcome.positive} against {study.outcome.negative}"),
+        ("fingerprint", study.fingerprint),
+        *(("site", _site(site, own)) for site in study.sites),
+        ("stages", f"{', '.join(DEADLINES)} (only of external sites, which never train)"),
+        (
+            "training",
+            f"{training.rounds} rounds of {training.local_epochs} epoch(s), {training.strategy}, "
+            f"network of width {study.cnn.width:g}{times}",
+        ),
+        ("recipe", _recipe(study)),
+        ("harmonisation", _harmonisation(study)),
+        (
+            "minimum",
+            f"{study.cohort.minimum_patients_per_class} patients of each class; with fewer this "
+            "site takes no part and tells no number",
+        ),
+        ("goes on with", who),
+        ("deadlines", _deadlines(study)),
+    ]
+
+
+def what_leaves(study: Study, own: Site) -> Lines:
+    """Say what of this site leaves at each stage, and who can read it."""
+    if own.role == "external":
+        return [
+            ("enrol", f"in the clear: {_FIRST}"),
+            (
+                "validate",
+                "in the clear, of this site alone: how many patients of each class have which "
+                "score (in 1/1000), AUC with its variance, confusion counts at the frozen "
+                "thresholds, numbers of slices and batches; with several external sites, sums to "
+                "compare the models over all of them",
+            ),
+            ("never", _NEVER),
+        ]
+    masked = study.secure_sum.enabled
+    if masked:
+        how = f"masked; only the total over {study.least_sites} or more sites can be read"
+    else:
+        how = "in the clear, of this site alone"
+    return [
+        ("enrol", f"in the clear: {_FIRST}{', a public key for the masks' if masked else ''}"),
+        *((stage, f"{how}: {what}") for stage, what in _SUMS.items()),
+        ("validate", "nothing: external sites only are asked"),
+        ("never", _NEVER),
+    ]
+
+
+def note_on_sums(study: Study) -> str:
+    """Say in a few sentences what secure summation does in this study, or that it is off."""
+    if not study.secure_sum.enabled:
+        first = (
+            "Secure summation is off: the coordinator can read what each training site says. "
+            "Feature means of a site can be worked out from that."
+        )
+    else:
+        first = (
+            f"Secure summation is on: what a training site says is hidden in a total over "
+            f"{study.least_sites} or more sites. If sites drop out, the others answer again for "
+            f"those that are left, at most {study.secure_sum.set_changes} times for one stage and "
+            "fold."
+        )
+    return f"{first} A network can still tell something of the patients that trained it."
+
+
+def _site(site: Site, own: Site) -> str:
+    role = "trains" if site.role == "train" else "external"
+    key = line_fingerprint(site.key) if site.key else "no key"
+    return f"{site.name}{' (this site)' if site.name == own.name else ''}, {role}, {key}"
+
+
+def _recipe(study: Study) -> str:
+    cohort, pixels, radiomics = study.cohort, study.preprocessing, study.radiomics
+    return (
+        f"phases {', '.join(cohort.phases)}, {cohort.slices} slices; {pixels.spacing_mm:g} mm, "
+        f"crop {pixels.crop} around the {pixels.crop_center}; bin width {radiomics.bin_width:g}, "
+        f"wavelet {radiomics.wavelet}"
+    )
+
+
+def _harmonisation(study: Study) -> str:
+    asked = study.harmonization
+    covariates = ", ".join(item.name for item in asked.covariates) or "no covariates"
+    return f"ComBat ({asked.mode}), a batch is a {asked.batch}, {covariates}"
+
+
+def _deadlines(study: Study) -> str:
+    named = study.quorum.deadline_seconds.items()
+    return ", ".join(f"{stage} {seconds / 60:g} min" for stage, seconds in named) + " a question"
