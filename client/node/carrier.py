@@ -2,7 +2,8 @@
 
 It takes the place of Flower's SuperExec, which starts a fresh process for every message. That
 process would unpack the app that the coordinator sent and run it. Here the app that runs is the
-installed one, always; what the coordinator sends is never unpacked.
+installed one, always; what the coordinator sends is never unpacked. And if it is not what the
+installed release sends, byte for byte, the question is not carried at all.
 
 It is a thread of the SuperNode's process: the two live and die together, and the SuperNode's loop
 wakes it, so nothing is polled. It speaks to the SuperNode over the Runtime API on the loopback
@@ -32,7 +33,10 @@ from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, SuperExecAu
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
+from client.node.checked_app import ForeignApp, require_ours
 from common.errors import MyoFedError
+from common.messages import Refusal
+from common.records import refusal_record
 
 CLAIM = "/flwr.proto.Runtime/AcquireTask"
 TAKEN = (TaskType.CLIENT_APP, TaskType.AGENT_APP)
@@ -42,6 +46,8 @@ would wait for an answer for ever."""
 CLAIM_AGAIN_SECONDS = 1.0
 
 NOT_CARRIED = "This site answers the questions of a study only."
+
+FOREIGN = Refusal(ForeignApp.code, ForeignApp.public)
 
 BESIDE_SECONDS = 1.0
 """How often to look for another question while one is carried."""
@@ -139,10 +145,11 @@ class Carrier:
             heartbeat.start()
             status = SubStatus.FAILED
             try:
-                # The bundle comes along with the rest, and is let go unread.
-                message, context, _, _ = pull_task_input(client)
-                carried = task.type == TaskType.CLIENT_APP
-                reply = self._answer(message, context) if carried else _refusal(message)
+                message, context, _, sent = pull_task_input(client)
+                if task.type != TaskType.CLIENT_APP:
+                    reply = _refusal(message)
+                else:
+                    reply = self._answer(message, context, sent.content)
                 push_message(client, reply, context)
                 self._brought.set()
                 status = SubStatus.COMPLETED
@@ -151,9 +158,13 @@ class Carrier:
                 if heartbeat.is_running:
                     heartbeat.stop()
 
-    def _answer(self, message: Message, context: object) -> Message:
+    def _answer(self, message: Message, context: object, sent: bytes) -> Message:
         try:
+            require_ours(sent)
             return self._app(message, context)  # type: ignore[arg-type]
+        except ForeignApp as error:
+            log.error("%s: %s", message.metadata.message_type, error)
+            return Message(refusal_record(FOREIGN), reply_to=message)
         except MyoFedError as error:
             log.error("%s: %s", message.metadata.message_type, error)
             reason = f"{error.code}: {error.public}"

@@ -58,6 +58,7 @@ def main(given: list[str] | None = None) -> int:
 
 def _run(room: NodeRoom, settings: NodeSettings, words: Words, pace: str) -> int:
     """Become the SuperNode, at our own pace if this is the Flower that it was made for."""
+    from client.node.checked_app import put_first
     from client.node.pace import differences
 
     differing = differences()
@@ -67,8 +68,10 @@ def _run(room: NodeRoom, settings: NodeSettings, words: Words, pace: str) -> int
     words.say(
         CONNECTED,
         f"Running at Flower's own pace, {why}. A round trip takes longer, and the app that the "
-        "coordinator sends is unpacked and run in this process's room.",
+        "coordinator sends is unpacked and run in this process's room, if it is that of the "
+        "installed release.",
     )
+    put_first(room.commands)
     command = Path(sys.executable).parent / "flower-supernode"
     given = arguments(room, settings, free_port())
     os.execv(command, [str(command), *given, "--isolation", "subprocess"])

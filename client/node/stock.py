@@ -26,7 +26,9 @@ def environment(room: NodeRoom, link: Path) -> dict[str, str]:
         "MYOFED_LINK": str(link),
         "NO_PROXY": _with_loopback(),
         "no_proxy": _with_loopback(),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "PATH": os.pathsep.join(
+            [str(room.commands), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+        ),
     }
 
 

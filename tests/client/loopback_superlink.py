@@ -33,6 +33,8 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
 from loopback_tls import Authority, free_port, until
 
+from common.bundle import bundle
+
 BIN = Path(sys.executable).parent
 
 BUNDLE = """[project]
@@ -119,14 +121,18 @@ class SuperLink:
     def run(
         self, client: str = "client.app:app", files: dict[str, bytes] | None = None
     ) -> Iterator[HttpGrid]:
-        """Start a run and lend its Grid, as a ServerApp has it."""
-        parts: dict[str, bytes | Path] = {
-            "pyproject.toml": BUNDLE.format(server="server.app:app", client=client).encode(),
-            "README.md": b"Nothing else.\n",
-            **(files or {}),
-        }
-        bundle, _ = build_fab_from_files(parts)
-        fab = Fab(hashlib.sha256(bundle).hexdigest(), bundle, {})
+        """Start a run and lend its Grid, as a ServerApp has it.
+
+        It brings the installed release's bundle, or, with `files`, an app of these.
+        """
+        content = bundle()
+        if files:
+            parts: dict[str, bytes | Path] = {
+                "pyproject.toml": BUNDLE.format(server="server.app:app", client=client).encode(),
+                **files,
+            }
+            content, _ = build_fab_from_files(parts)
+        fab = Fab(hashlib.sha256(content).hexdigest(), content, {})
         with self.control() as control:
             started = control.StartRun(StartRunRequest(fab=fab_to_proto(fab)))
         assert started.run_id

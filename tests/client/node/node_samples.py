@@ -22,7 +22,7 @@ from client.link.service import LinkServer
 from client.node.words import CONNECTED, last_words
 from client.rooms import NodeRoom, NodeSettings, Part, link_of
 from client.site_up import up
-from common.identity import JoinRequest, fingerprint, make_key, node_key
+from common.identity import fingerprint, make_key, node_key
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,14 +31,14 @@ def question(number: int = 0) -> RecordDict:
     return RecordDict({"question": ConfigRecord({"number": number})})
 
 
-def make_room(site: Path, name: str, address: str, ca: str) -> JoinRequest:
-    """A node's room as `site init` and `site join` leave it."""
+def make_room(site: Path, name: str, address: str, ca: str) -> str:
+    """A node's room as `site init` and `site join` leave it; gives the public key."""
     room = NodeRoom.of(site)
     room.make()
-    request = make_key(room.key, name)
+    line = make_key(room.key)
     room.save(NodeSettings(name, address))
     room.ca.write_text(ca)
-    return request
+    return line
 
 
 class Site:
@@ -47,7 +47,7 @@ class Site:
     def __init__(self, folder: Path, name: str, address: str, authority: Authority) -> None:
         self.path = folder / name
         self.room = NodeRoom.of(self.path)
-        self.request = make_room(self.path, name, address, authority.ca.read_text())
+        self.public_key = make_room(self.path, name, address, authority.ca.read_text())
         self.server = LinkServer(lambda stage, record: record, link_of(self.path))
         self.server.start()
         self.number = 0
@@ -55,7 +55,7 @@ class Site:
 
     @property
     def key(self) -> str:
-        return fingerprint(self.request.public_key)
+        return fingerprint(self.public_key)
 
     @property
     def log(self) -> str:
@@ -68,7 +68,7 @@ class Site:
         return [int(match.group(1)) for match in found if match]
 
     def admit(self, superlink: SuperLink) -> None:
-        self.number = superlink.admit(node_key(self.request.public_key))
+        self.number = superlink.admit(node_key(self.public_key))
 
     def says(self, words: str) -> bool:
         return words in last_words(self.room)[1]

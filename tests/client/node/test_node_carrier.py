@@ -14,10 +14,12 @@ from flwr.common.constant import SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskResponse
 from flwr.proto.task_pb2 import Task
 from flwr.supercore.constant import TaskType
+from flwr.supercore.fab import Fab
 from flwr.supercore.task_identity import TaskIdentity
 
 from client.node import carrier as module
-from client.node.carrier import NOT_CARRIED, Carrier
+from client.node.carrier import FOREIGN, NOT_CARRIED, Carrier
+from common.bundle import bundle
 from common.errors import CohortError, MyoFedError
 
 SECRET = "Patient P07-Smith in /data/hospital/P07.nii.gz"
@@ -32,6 +34,7 @@ class Runtime:
         self.outputs: list[str] = []
         self.pull_error: Exception | None = None
         self.claim_errors: list[Exception] = []
+        self.sent = bundle()
         self.beats = 0
 
     def from_server_address(self, *_: Any) -> Runtime:
@@ -55,13 +58,13 @@ class Runtime:
     def SendTaskHeartbeat(self, _: Any) -> None:
         self.beats += 1
 
-    def pull_task_input(self, _: Any) -> tuple[Message, Context, None, None]:
+    def pull_task_input(self, _: Any) -> tuple[Message, Context, None, Fab]:
         if self.pull_error is not None:
             raise self.pull_error
         content = RecordDict({"question": ConfigRecord({"number": 1})})
         message = Message(content, dst_node_id=2, message_type="query.enrol")
         context = Context(1, 2, {}, RecordDict(), {}, 1)
-        return message, context, None, None
+        return message, context, None, Fab(hash_str="", content=self.sent, verifications={})
 
     def push_message(self, _: Any, reply: Message, context: Context) -> None:
         self.replies.append(reply)
@@ -145,6 +148,16 @@ def test_an_agent_is_answered_and_not_run(runtime: Runtime) -> None:
     """Nobody would answer it, and the SuperNode would wait for ever."""
     assert not carry(runtime, app_that(ValueError("ran")), TaskType.AGENT_APP)
     assert runtime.replies[0].error.reason == NOT_CARRIED
+
+
+@pytest.mark.parametrize("change", [b"x", b""])
+def test_the_question_of_a_foreign_app_is_not_carried(runtime: Runtime, change: bytes) -> None:
+    """One byte more than the installed release sends, or one less."""
+    runtime.sent = runtime.sent + change if change else runtime.sent[:-1]
+    assert not carry(runtime, app_that(ValueError("ran")), TaskType.CLIENT_APP)
+    [reply] = runtime.replies
+    assert dict(reply.content["refusal"]) == {"code": FOREIGN.code, "public": FOREIGN.public}
+    assert runtime.outputs == [SubStatus.COMPLETED]
 
 
 def test_a_question_that_cannot_be_answered_at_all_ends_the_node(runtime: Runtime) -> None:

@@ -18,6 +18,8 @@ from loopback_superlink import SuperLink, ask, online
 from loopback_tls import Authority, until
 from node_samples import group_lives, kill, question, short_folder, sites, start_node
 
+from client.node.carrier import FOREIGN
+from client.node.checked_app import ForeignApp
 from client.rooms import link_of
 from common.errors import MyoFedError
 from common.flower_objects import quicken_objects
@@ -86,7 +88,7 @@ def _(message, context):
 """
 
 
-def test_the_app_that_was_sent_is_neither_installed_nor_executed(
+def test_another_app_than_the_installed_one_is_refused_and_not_executed(
     superlink: SuperLink, tmp_path: Path
 ) -> None:
     marker = tmp_path / "marker"
@@ -98,8 +100,8 @@ def test_the_app_that_was_sent_is_neither_installed_nor_executed(
             with superlink.run(reference, sent) as grid:
                 until(lambda grid=grid: online(grid, [site.number]))
                 answer = ask(grid, [site.number], question(7))[site.number]
-                assert not answer.has_error()
-                assert answer.content["question"]["number"] == 7
+                assert answer.content["refusal"]["code"] == FOREIGN.code
+        assert FOREIGN.public in site.log
         assert not marker.exists()
         assert not (site.room.flower / "apps").exists()
         assert not [path for path in site.path.rglob("*.py")]
@@ -202,8 +204,8 @@ def test_a_folder_has_one_node(superlink: SuperLink) -> None:
         assert not group_lives(second.pid)
 
 
-def test_at_flower_s_own_pace_it_works_too_and_leaves_nothing(
-    superlink: SuperLink, soon: None
+def test_at_flower_s_own_pace_it_works_too_and_runs_no_other_app(
+    superlink: SuperLink, soon: None, tmp_path: Path
 ) -> None:
     """The bundle holds no code: the installed package has it."""
     with sites(superlink, ["nu", "xi", "omicron"]) as made, ExitStack() as running:
@@ -219,6 +221,14 @@ def test_at_flower_s_own_pace_it_works_too_and_leaves_nothing(
                 answers = ask(grid, nodes, question(number), seconds=120.0)
                 seconds.append(time.monotonic() - begun)
                 assert not [message for message in answers.values() if message.has_error()]
+        marker = tmp_path / "marker"
+        code = MARKER.format(path=str(marker)).encode()
+        with superlink.run("sent:app", {"sent.py": code}) as grid:
+            until(lambda: online(grid, nodes), 60)
+            answers = ask(grid, nodes, question(), seconds=120.0)
+            for message in answers.values():
+                assert ForeignApp.public in message.error.reason
+        assert not marker.exists()
         print(f"round trips at Flower's own pace: {', '.join(f'{s:.2f}' for s in seconds)} s")
 
 

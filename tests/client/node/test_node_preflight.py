@@ -21,7 +21,7 @@ from client.node.stock import arguments, environment
 from client.node.words import CONNECTED, WAITING, Words, last_words
 from client.rooms import NodeRoom, NodeSettings, Part
 from common.errors import WrongUse
-from common.identity import fingerprint, join_request
+from common.identity import fingerprint, public_half
 
 KNOWN = (400, b'{"code": 2003, "detail": ""}')
 UNKNOWN = (412, b'{"code": 2004, "detail": ""}')
@@ -72,7 +72,7 @@ def test_nothing_in_the_way(room: NodeRoom, authority: Authority) -> None:
 def test_each_obstacle_has_its_sentence(
     room: NodeRoom, authority: Authority, closed: int, tmp_path: Path
 ) -> None:
-    shown = fingerprint(join_request(room.key, "tufts").public_key)
+    shown = fingerprint(public_half(room.key))
     other = Authority(tmp_path / "other")
     cases: list[tuple[tuple[Path, Path], dict[str, Any], str]] = [
         (authority.server(), {"post": UNKNOWN}, f"does not know this site's key {shown}. Send"),

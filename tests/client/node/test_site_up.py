@@ -28,7 +28,13 @@ from common.study import Study
 
 pytestmark = pytest.mark.slow
 
-STUDY = Study.model_validate({"name": "tiny", "sites": [{"name": "tufts", "role": "train"}]})
+STUDY = Study.model_validate(
+    {
+        "name": "tiny",
+        "sites": [{"name": "tufts", "role": "train"}],
+        "secure_sum": {"enabled": False},
+    }
+)
 OTHER = sealed(to_record(EnrolQuestion("0" * 64)), Envelope("run-1", "enrol.0"))
 """A question of a study that was not approved: the worker itself refuses it."""
 
