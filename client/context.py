@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from client.cohort.rows import SiteRows, load_rows
 from client.cohort.site_folder import SiteFolder
+from client.site_keys import SiteKeys, keys_of
 from common.errors import RunError
 from common.files import write_arrays
 from common.messages import Arrays
@@ -53,17 +54,31 @@ class RunMemory:
 
 @dataclass(frozen=True)
 class SiteContext:
-    """One site in one run of one study. `cores` is how many it may use to measure images."""
+    """One site in one run of one study. `cores` is how many it may use to measure images.
+
+    `given_keys` takes the place of the site's own keys, in a simulation.
+    """
 
     site: SiteFolder
     study: Study
     run: str
     cores: int = 1
+    given_keys: SiteKeys | None = None
 
     @property
     def external(self) -> bool:
         """Whether the study's roster calls this site external."""
         return self.site.name in self.study.external_sites
+
+    @property
+    def hides(self) -> bool:
+        """Whether the coordinator learns only sums over several sites of what this one says."""
+        return self.study.secure_sum.enabled and not self.external
+
+    @cached_property
+    def keys(self) -> SiteKeys:
+        """The identity keys of the site and of its peers."""
+        return self.given_keys or keys_of(self.site.path, self.study)
 
     @cached_property
     def rows(self) -> SiteRows:

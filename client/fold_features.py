@@ -16,7 +16,8 @@ from client.network.slices import Slices
 from common.covariates import covariate_spec
 from common.messages import Arrays
 from common.release import FoldModel
-from common.study import Harmonization, Study
+from common.study import Study
+from common.study_tables import Harmonization
 from harmonization import (
     BatchEffect,
     DesignRows,

@@ -33,7 +33,11 @@ class EnrolQuestion(Question):
 
 @dataclass(frozen=True)
 class EnrolAnswer:
-    """Identity, versions and cohort size, never below the study's minimum cell."""
+    """Identity, versions and cohort size, never below the study's minimum cell.
+
+    `session_key` is the public key for the masks of this run, and `signature` that of the site's
+    identity key over it, both hexadecimal; empty where nothing of the site's is summed under masks.
+    """
 
     site: str
     fingerprint: str
@@ -43,6 +47,8 @@ class EnrolAnswer:
     positive: int
     negative: int
     slices: int
+    session_key: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,17 @@
 A message becomes a `RecordDict` with one `ConfigRecord` ("fields": numbers and texts) and one
 `ArrayRecord` ("arrays") of a single entry: all arrays as safetensors, by field name, those of a
 dictionary as ``field/key``. Flower fetches every array of a record on its own, so a message of
-hundreds would take seconds. Reading back checks that names and types are exactly those of the
-dataclass: a missing or an extra field is refused, so nothing can ride along.
+hundreds would take seconds.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
@@ -20,12 +21,13 @@ from safetensors.numpy import load, save
 
 from common.errors import RunError
 from common.folding import folded, unfolded
+from common.message_parts import message_of, parts_of
 from common.messages import Refusal
+from common.secure_sum.session import Announcement
 
 Message = TypeVar("Message")
 
 PACKED = "safetensors"
-_SCALARS = (bool, int, float, str)
 _RUN = re.compile(r"[a-z][a-zA-Z0-9_-]{0,99}")
 _EXCHANGE = re.compile(r"[a-z][a-zA-Z0-9.-]{0,99}")
 
@@ -35,11 +37,14 @@ class Envelope:
     """Which question of which run a record is: what lets a site answer each of them once.
 
     `run` is the run's identity and `exchange` the question's place in it, for example
-    ``train.0.7``. Both become names of files at a site, so what they may hold is narrow.
+    ``train.0.7``. Both become names of files at a site, so what they may hold is narrow. Where the
+    answers are to be summed under masks, `announced` holds the session keys of all sites that take
+    part.
     """
 
     run: str
     exchange: str
+    announced: tuple[Announcement, ...] = ()
 
     def __post_init__(self) -> None:
         if not _RUN.fullmatch(self.run) or not _EXCHANGE.fullmatch(self.exchange):
@@ -49,7 +54,10 @@ class Envelope:
 def sealed(record: RecordDict, envelope: Envelope) -> RecordDict:
     """Put a question's record into its envelope, ready to be sent."""
     parts = dict(record.items())
-    content = ConfigRecord({"run": envelope.run, "exchange": envelope.exchange})
+    keys = [[one.site, one.key.hex(), one.signature.hex()] for one in envelope.announced]
+    content = ConfigRecord(
+        {"run": envelope.run, "exchange": envelope.exchange, "announced": json.dumps(keys)}
+    )
     return folded(RecordDict({**parts, "envelope": content}))
 
 
@@ -59,30 +67,40 @@ def unsealed(record: RecordDict) -> tuple[Envelope, RecordDict]:
     Raises
     ------
     RunError
-        There is no envelope, or it names no run.
+        There is no envelope, it names no run, or its keys cannot be read.
     """
     parts = dict(unfolded(record).items())
     content = parts.pop("envelope", None)
-    if not isinstance(content, ConfigRecord) or set(content) != {"run", "exchange"}:
+    if not isinstance(content, ConfigRecord) or set(content) != {"run", "exchange", "announced"}:
         raise RunError("A question came without its envelope.")
-    return Envelope(str(content["run"]), str(content["exchange"])), RecordDict(parts)
+    try:
+        announced = tuple(
+            Announcement(str(site), bytes.fromhex(key), bytes.fromhex(signature))
+            for site, key, signature in json.loads(str(content["announced"]))
+        )
+    except (ValueError, TypeError, RecursionError):
+        raise RunError("The keys in a question's envelope cannot be read.") from None
+    envelope = Envelope(str(content["run"]), str(content["exchange"]), announced)
+    return envelope, RecordDict(parts)
+
+
+def digest_of(message: RecordDict) -> str:
+    """SHA-256 over all fields and arrays of a message's record."""
+    digest = hashlib.sha256()
+    for name in sorted(message):
+        part = message[name]
+        if isinstance(part, ArrayRecord):
+            for key in sorted(part):
+                digest.update(f"{name}/{key}:".encode())
+                digest.update(part[key].data)
+        else:
+            digest.update(f"{name}:{json.dumps(dict(part), sort_keys=True)}".encode())
+    return digest.hexdigest()
 
 
 def to_record(message: object) -> RecordDict:
     """Turn a message dataclass into a Flower record."""
-    scalars: dict[str, Any] = {}
-    arrays: dict[str, np.ndarray] = {}
-    for item in fields(message):  # type: ignore[arg-type]
-        value = getattr(message, item.name)
-        if isinstance(value, Mapping):
-            for key, array in value.items():
-                arrays[f"{item.name}/{key}"] = np.asarray(array, order="C")
-        elif isinstance(value, np.ndarray):
-            arrays[item.name] = np.asarray(value, order="C")
-        elif isinstance(value, _SCALARS):
-            scalars[item.name] = value
-        else:
-            raise TypeError(f"{item.name} of {type(message).__name__} is a {type(value).__name__}")
+    scalars, arrays = parts_of(message)
     return packed_record(scalars, save(arrays))
 
 
@@ -121,24 +139,7 @@ def from_record(kind: type[Message], record: RecordDict) -> Message:
         raise RunError(f"A {name} must hold the records 'fields' and 'arrays' only.")
     # Not by `config_records`: such a view and its record hold each other, and the arrays would
     # stay in memory until the next collection of garbage.
-    scalars: dict[str, Any] = dict(record["fields"])
-    arrays = _unpacked(name, record)
-    hints = get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for item in fields(kind):  # type: ignore[arg-type]
-        hint = hints[item.name]
-        if get_origin(hint) is dict:
-            prefix = f"{item.name}/"
-            keys = [key for key in arrays if key.startswith(prefix)]
-            values[item.name] = {key.removeprefix(prefix): arrays.pop(key) for key in keys}
-        elif get_origin(hint) is np.ndarray:
-            values[item.name] = _array(name, item, hint, arrays)
-        else:
-            values[item.name] = _scalar(name, item, hint, scalars)
-    extra = sorted([*scalars, *arrays])
-    if extra:
-        raise RunError(f"A {name} has the unknown fields {', '.join(extra)}.")
-    return kind(**values)
+    return message_of(kind, dict(record["fields"]), _unpacked(name, record))
 
 
 def from_answer(kind: type[Message], record: RecordDict) -> Message | Refusal:
@@ -183,22 +184,3 @@ def _unpacked(name: str, record: RecordDict) -> dict[str, np.ndarray]:
         return dict(load(packed))
     except Exception as error:  # whatever damaged bytes provoke
         raise RunError(f"The arrays of a {name} cannot be read.") from error
-
-
-def _array(name: str, item: Field[Any], hint: Any, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    if item.name not in arrays:
-        raise RunError(f"A {name} lacks the array {item.name}.")
-    value = arrays.pop(item.name)
-    wanted = np.dtype(get_args(get_args(hint)[1])[0])
-    if value.dtype != wanted:
-        raise RunError(f"{item.name} of a {name} is {value.dtype}, not {wanted}.")
-    return value
-
-
-def _scalar(name: str, item: Field[Any], hint: type, scalars: dict[str, Any]) -> Any:
-    if item.name not in scalars:
-        raise RunError(f"A {name} lacks the field {item.name}.")
-    value = scalars.pop(item.name)
-    if type(value) is not hint:
-        raise RunError(f"{item.name} of a {name} is {type(value).__name__}, not {hint.__name__}.")
-    return value

@@ -19,10 +19,10 @@ from server.directory import Directory
 from server.federation import Federation, Watch
 from server.model_card import model_card
 from server.results import results
+from server.roster import Roster
 from server.run import RunFolder
 from server.stages import calibrate, enrol, fuse, harmonize, train, validate
 from server.stages.calibrate import Calibrated
-from server.stages.enrol import Roster
 from server.stages.fuse import Fused
 
 

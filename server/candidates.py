@@ -16,7 +16,7 @@ from common.heads import VARIANTS
 from common.statistics.lasso import lasso_path, select
 from common.statistics.moments import Standardized
 from common.statistics.pruning import prune
-from common.study import Fusion
+from common.study_tables import Fusion
 
 Ints = NDArray[np.int64]
 

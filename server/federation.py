@@ -14,15 +14,17 @@ from typing import TypeVar
 
 from flwr.app import RecordDict
 
+from common.course import describe, details_of, exchange_of
 from common.errors import Interrupted, RunError
-from common.messages import ANSWERS, Question, Refusal
+from common.messages import ANSWERS, Hidden, Question, Refusal
 from common.records import Envelope, from_answer, record_bytes, sealed, to_record
+from common.secure_sum.session import Announcement
 from common.statistics.checks import StatisticsError
 from harmonization import HarmonizationError
 from server.delivery import Delivery, Post
 from server.directory import Directory, Present
 from server.firewall import Implausible
-from server.journal import Answers, Exchange, describe, details_of, exchange_of
+from server.journal import Answers, Exchange
 from server.run import RunFolder
 
 Answer = TypeVar("Answer")
@@ -52,6 +54,7 @@ class Federation:
         self.watch = watch
         self.stop = stop
         self.late: set[str] = set()
+        self._returned: set[str] = set()
         self._overdue: dict[str, tuple[str, Present | None]] = {}
 
     def ask(
@@ -61,10 +64,14 @@ class Federation:
         kind: type[Answer],
         check: Check[Answer] | None = None,
         judge: Judge[Answer] | None = None,
+        announced: tuple[Announcement, ...] = (),
+        attempt: int = 1,
     ) -> Answers[Answer]:
         """Put a question to the named sites; the answers of those that count, in the order given.
 
-        What was answered before the run was interrupted is not asked again.
+        What was answered before the run was interrupted is not asked again. For answers under
+        masks, `announced` holds the session keys of the sites, and `attempt` counts the sets of
+        sites to which the question was put.
 
         Raises
         ------
@@ -74,24 +81,43 @@ class Federation:
             The run was asked to stop.
         """
         self._end_if_stopped()
-        if kind is not ANSWERS[question.stage]:
+        if kind not in (ANSWERS[question.stage], Hidden):
             raise TypeError(f"{kind.__name__} does not answer the stage {question.stage}")
         record = to_record(question)
-        exchange = Exchange.open(self.run.journal, exchange_of(question), record)
+        name = exchange_of(question)
+        exchange = Exchange.open(self.run.journal, name, record, announced, attempt)
         settled = exchange.outcome()
         if settled is None:
-            settled = self._settle(question, record, exchange, sites, kind, check, judge)
+            letter = sealed(record, Envelope(self.run.identity, name, announced))
+            settled = self._settle(question, letter, exchange, sites, kind, check, judge)
         self.watch(question.stage, describe(question))
         return Answers(exchange.folder, kind, *settled)
 
     def forget(self, question: Question) -> None:
         """Remove the answers to a question: what was made of them is kept elsewhere."""
-        Exchange(self.run.journal / exchange_of(question), "").forget()
+        Exchange.forget(self.run.journal, exchange_of(question))
+
+    def ready(self, sites: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Say which sites can answer now, and which of them were away and came back."""
+        if self.late.intersection(sites):
+            present = self.directory.present()
+            busy = self._busy(present)
+            here = {one for one in self.late & set(sites) if one in present and one not in busy}
+            self.late -= here
+            self._returned |= here
+        back = [site for site in sites if site in self._returned]
+        self._returned.difference_update(back)
+        return [site for site in sites if site not in self.late], back
+
+    def settled(self, question: Question, attempt: int = 1) -> bool:
+        """Say whether it is decided whose answers to a question count, so that nobody is asked."""
+        exchange = Exchange.at(self.run.journal, exchange_of(question), attempt)
+        return exchange.outcome() is not None
 
     def _settle(
         self,
         question: Question,
-        record: RecordDict,
+        letter: RecordDict,
         exchange: Exchange,
         sites: Sequence[str],
         kind: type[Answer],
@@ -105,7 +131,7 @@ class Federation:
         delivery = Delivery(
             self.grid,
             self.directory,
-            sealed(record, Envelope(self.run.identity, exchange_of(question))),
+            letter,
             f"query.{question.stage}",
             [site for site in sites if site not in done],
             self._pause,
@@ -140,7 +166,7 @@ class Federation:
                 quarantined[site] = f"quarantined: {quarantined[site]}"
         counted = [site for site in counted if site not in quarantined]
         missing |= quarantined
-        sent = record_bytes(record)
+        sent = record_bytes(letter)
         self.run.event(
             event="asked",
             stage=question.stage,
@@ -156,7 +182,7 @@ class Federation:
             },
             failures=missing,
         )
-        self._require_quorum(question, sites, counted, missing)
+        self.require_quorum(question, sites, counted, missing)
         exchange.settle(counted, missing)
         return counted, missing
 
@@ -182,6 +208,7 @@ class Federation:
         """Note which sites still owe an answer, and why."""
         for site, letter in delivery.open.items():
             self.late.add(site)
+            self._returned.discard(site)
             if letter.message:
                 self._overdue[letter.message] = (site, letter.to)
         return {site: letter.reason for site, letter in delivery.open.items()}
@@ -191,8 +218,9 @@ class Federation:
         for message, (site, _) in list(self._overdue.items()):
             for reply in self.grid.pull_messages([message]):
                 del self._overdue[message]
-                if not reply.has_error():
-                    self.late.discard(site)
+                if not reply.has_error() and site in self.late:
+                    self.late.remove(site)
+                    self._returned.add(site)
 
     def _busy(self, present: Mapping[str, Present]) -> set[str]:
         """Name the sites that still work on a question which is settled.
@@ -219,13 +247,20 @@ class Federation:
         absent = [name for name in study.mandatory_sites if name in sites and name not in counted]
         return f"without {', '.join(absent)} it must not go on" if absent else ""
 
-    def _require_quorum(
+    def require_quorum(
         self,
         question: Question,
         sites: Sequence[str],
         counted: Sequence[str],
-        missing: dict[str, str],
+        missing: Mapping[str, str],
     ) -> None:
+        """See that the study's quorum holds, and say who is missing.
+
+        Raises
+        ------
+        RunError
+            It does not; each missing site is named with its reason.
+        """
         lacking = self._lacking(sites, counted)
         if lacking:
             listed = "; ".join(f"{site}: {reason}" for site, reason in sorted(missing.items()))

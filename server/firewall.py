@@ -24,6 +24,8 @@ NUMBERS = (np.float64, np.float32, np.int64)
 LARGEST = 1e100
 """No sum over a site's rows is larger, and sums of such numbers and their squares are finite."""
 ROUNDING = 1e-6
+FIXED_POINT = 1e-17
+"""More than what secure summation rounds off a sum, with hundreds of sites."""
 MOST_VARIANCE = 0.5
 """Of an AUC, as DeLong estimates it: a quarter for each class, where it has two patients."""
 
@@ -92,7 +94,7 @@ def require_products(what: str, products: Numbers, first: Numbers, second: Numbe
     """
     ab, aa, bb = (part.astype(np.float64, copy=False) for part in (products, first, second))
     require((aa >= 0.0).all() and (bb >= 0.0).all(), f"{what}: a sum of squares is negative")
-    bound = np.sqrt(aa) * np.sqrt(bb)
+    bound = np.sqrt(aa + FIXED_POINT) * np.sqrt(bb + FIXED_POINT)
     require((np.abs(ab) <= (1.0 + ROUNDING) * bound).all(), f"{what} are not those of any rows")
 
 

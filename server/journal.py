@@ -8,7 +8,6 @@ Answers are removed when they are no longer needed, and all of them when the run
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,16 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from flwr.app import ArrayRecord, RecordDict
+from flwr.app import RecordDict
 
 from common.errors import RunError
 from common.files import replacing, write_json
-from common.messages import Question
-from common.records import from_record, packed_arrays, packed_record, to_record
+from common.records import digest_of, from_record, packed_arrays, packed_record, to_record
+from common.secure_sum.session import Announcement
 
 Answer = TypeVar("Answer")
 
 OUTCOME = "outcome.json"
+AGAIN = "-again-"
+"""Between a question's place and the number of the set of sites that it was put to."""
 
 
 class Answers(Mapping[str, Answer], Generic[Answer]):
@@ -61,28 +62,47 @@ class Exchange:
     """The folder of one question: the answers that came, and its outcome once it is settled."""
 
     folder: Path
-    digest: str
 
     @classmethod
-    def open(cls, journal: Path, name: str, question: RecordDict) -> Exchange:
+    def at(cls, journal: Path, name: str, attempt: int = 1) -> Exchange:
+        """Give the place of an exchange, whether there is one or not."""
+        return cls(journal / (name if attempt == 1 else f"{name}{AGAIN}{attempt}"))
+
+    @classmethod
+    def open(
+        cls,
+        journal: Path,
+        name: str,
+        question: RecordDict,
+        announced: Sequence[Announcement] = (),
+        attempt: int = 1,
+    ) -> Exchange:
         """Open the exchange of that name; what another question left there is refused.
+
+        Answers under the masks of other session keys than those announced now are of no use any
+        more, and are forgotten.
 
         Raises
         ------
         RunError
             The exchange holds answers to another question: the run's inputs have changed.
         """
-        exchange = cls(journal / name, digest_of(question))
+        exchange = cls.at(journal, name, attempt)
         marker = exchange.folder / "question.json"
-        if marker.exists():
-            held = json.loads(marker.read_text(encoding="utf-8"))["digest"]
-            if held != exchange.digest:
-                raise RunError(
-                    f"The answers kept for {name} belong to another question than the one asked.",
-                    "The run was begun with other software or inputs. Begin a new run.",
-                )
-        else:
-            write_json(marker, {"digest": exchange.digest})
+        now = {
+            "digest": digest_of(question),
+            "keys": {one.site: one.key.hex() for one in announced},
+        }
+        held = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else now
+        if held["digest"] != now["digest"]:
+            raise RunError(
+                f"The answers kept for {name} belong to another question than the one asked.",
+                "The run was begun with other software or inputs. Begin a new run.",
+            )
+        if held["keys"] != now["keys"] and exchange.outcome() is None:
+            shutil.rmtree(exchange.folder)
+        if not marker.exists():
+            write_json(marker, now)
         return exchange
 
     def keep(self, site: str, answer: object) -> None:
@@ -109,9 +129,11 @@ class Exchange:
         held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return list(held["sites"]), dict(held["missing"])
 
-    def forget(self) -> None:
-        """Remove the exchange: nothing will ask for it again."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    @staticmethod
+    def forget(journal: Path, name: str) -> None:
+        """Remove a question's exchange, at every attempt: nothing will ask for it again."""
+        for folder in (journal / name, *journal.glob(f"{name}{AGAIN}*")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_answer(path: Path, answer: object) -> None:
@@ -129,36 +151,3 @@ def read_answer(path: Path, kind: type[Answer]) -> Answer:
         fields = json.loads(file.readline())
         packed = file.read()
     return from_record(kind, packed_record(fields, packed))
-
-
-def digest_of(question: RecordDict) -> str:
-    """SHA-256 over all fields and arrays of a question."""
-    digest = hashlib.sha256()
-    for name in sorted(question):
-        part = question[name]
-        if isinstance(part, ArrayRecord):
-            for key in sorted(part):
-                digest.update(f"{name}/{key}:".encode())
-                digest.update(part[key].data)
-        else:
-            digest.update(f"{name}:{json.dumps(dict(part), sort_keys=True)}".encode())
-    return digest.hexdigest()
-
-
-def details_of(question: Question) -> dict[str, object]:
-    """Say which of its stage's questions this is."""
-    names = ("step", "fold", "round")
-    return {name: getattr(question, name) for name in names if hasattr(question, name)}
-
-
-def exchange_of(question: Question) -> str:
-    """Name a question's place in the run, for example ``train.0.7``."""
-    return ".".join([question.stage, *(str(value) for value in details_of(question).values())])
-
-
-def describe(question: Question) -> str:
-    """Say in words which of its stage's questions this is; rounds are counted from 1."""
-    details = details_of(question)
-    if details.get("round") == 0:
-        del details["round"]
-    return ", ".join(f"{name} {value}" for name, value in details.items())

@@ -11,19 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from common.course import MOST_NEWTON_ROUNDS
 from common.heads import below
-from common.messages import Arrays, FuseAnswer, FuseQuestion
+from common.messages import Arrays, EnrolAnswer, FuseAnswer, FuseQuestion
 from common.statistics.logistic import LogisticBatch, batch_shapes
 from common.statistics.moments import Standardized
 from common.statistics.newton import LogisticProblem, LogisticState, first_state, next_state
 from common.statistics.newton_start import newton_start
-from common.statistics.sums import total
 from server.candidates import Candidate, pack
 from server.federation import Federation
 from server.firewall import ROUNDING, require, require_arrays
-from server.stages.enrol import Roster
-
-MOST_ROUNDS = 40
+from server.roster import Roster
+from server.total import total
 
 
 def newton_rounds(
@@ -51,10 +50,10 @@ def newton_rounds(
     scales = _scales(pooled)
     losses = np.zeros((len(found), 2))
     sizes = {group: [one.features.size for one in found if one.group == group] for group in pooled}
-    check = _check_against(sizes, roster, float(class_weights.max()))
+    check = _check_against(sizes, float(class_weights.max()))
     asked_before: tuple[str, ...] = ()
     rounds = 0
-    while not all(state.finished for state in states) and rounds < MOST_ROUNDS:
+    while not all(state.finished for state in states) and rounds < MOST_NEWTON_ROUNDS:
         rounds += 1
         packed = pack(found, [state.coef for state in states])
         question = FuseQuestion(
@@ -63,33 +62,33 @@ def newton_rounds(
             round=rounds,
             problems=packed | scales | {"class_weights": class_weights},
         )
-        answers = federation.ask(question, sites, FuseAnswer, check)
-        if asked_before and tuple(answers) != asked_before:
+        pooled_sums = total(federation, question, roster, sites, FuseAnswer, check)
+        if asked_before and pooled_sums.sites != asked_before:
             states = [
                 first_state(problem, state.coef)
                 for problem, state in zip(problems, states, strict=True)
             ]
-        asked_before = tuple(answers)
-        blocks = list(answers.values())
+        asked_before = pooled_sums.sites
         for group in pooled:
             places = [k for k, one in enumerate(found) if one.group == group]
-            sums, losses[places] = _added([below(one.sums, group) for one in blocks])
+            block = below(pooled_sums.answer.sums, group)
+            losses[places] = block.pop("validation")
+            sums = LogisticBatch.from_arrays(block)
             for k, own in zip(places, sums.split(sizes[group]), strict=True):
                 states[k] = next_state(problems[k], states[k], own)
     return states, losses, rounds
 
 
 def _check_against(
-    sizes: Mapping[str, Sequence[int]], roster: Roster, heaviest: float
-) -> Callable[[str, FuseAnswer], None]:
-    """Say what every site's sums must be like, where no row weighs more than `heaviest`."""
+    sizes: Mapping[str, Sequence[int]], heaviest: float
+) -> Callable[[EnrolAnswer, FuseAnswer], None]:
+    """Say what sums must be like, where no row weighs more than `heaviest`."""
     shapes: dict[str, tuple[int, ...]] = {}
     for group, own in sizes.items():
         shapes |= {f"{group}.{name}": shape for name, shape in batch_shapes(own).items()}
         shapes[f"{group}.validation"] = (len(own), 2)
 
-    def check(site: str, answer: FuseAnswer) -> None:
-        enrolled = roster.answers[site]
+    def check(enrolled: EnrolAnswer, answer: FuseAnswer) -> None:
         require_arrays("its sums of the heads", answer.sums, shapes)
         for group in sizes:
             block = {
@@ -105,11 +104,6 @@ def _check_against(
             require(fits, "its rows weigh more than those it enrolled")
 
     return check
-
-
-def _added(blocks: list[Arrays]) -> tuple[LogisticBatch, NDArray[np.float64]]:
-    losses = np.sum([np.asarray(block.pop("validation"), np.float64) for block in blocks], axis=0)
-    return total([LogisticBatch.from_arrays(block) for block in blocks]), losses
 
 
 def _scales(pooled: Mapping[str, Standardized]) -> Arrays:

@@ -15,9 +15,9 @@ from common.statistics.delong import compare
 from common.statistics.operating_point import ConfusionCounts, proportions
 from common.statistics.wilson import Proportion
 from common.study import Study
+from server.roster import Roster
 from server.run import RunFolder
 from server.stages.calibrate import Calibrated
-from server.stages.enrol import Roster
 from server.stages.fuse import Fused
 from server.stages.harmonize import Harmonized
 from server.stages.validate import Validated

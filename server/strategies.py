@@ -4,15 +4,15 @@ Flower's loop begins at round 1 and asks whichever nodes it samples; ours asks n
 stop and go on. So a strategy is used for its arithmetic only: `aggregate` shows it the weights of
 the round and hands it the answers, and its moments can be saved.
 
-The strategies that average are handed one answer, the mean over the sites, which is summed up here
-one site at a time: memory does not grow with the number of sites. The robust ones (median, trimmed
-mean, Krum) need all answers at once. They are handed updates, not weights, in float64: Krum takes
-distances from the difference of squared norms, in which the weights' own size would drown them.
+The strategies that average are handed one answer, made of the sum over the sites: memory does not
+grow with their number. The robust ones (median, trimmed mean, Krum) need all answers at once. They
+are handed updates, not weights, in float64: Krum takes distances from the difference of squared
+norms, in which the weights' own size would drown them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,8 @@ from flwr.serverapp.strategy import (
 from numpy.typing import NDArray
 
 from common.errors import RunError
-from common.messages import Arrays, TrainAnswer
-from common.study import ROBUST, Training
+from common.messages import Arrays, TrainAnswer, TrainQuestion
+from common.study_tables import ROBUST, Training
 
 Weights = NDArray[np.float32]
 
@@ -45,27 +45,30 @@ class Aggregator:
         self.robust = training.strategy in ROBUST
         self.strategy = make_strategy(training)
 
-    def aggregate(
-        self, number: int, current: Weights, answers: Mapping[str, TrainAnswer]
-    ) -> Weights:
-        """Give the next weights from those of round `number` and the sites' answers.
+    def merge(self, question: TrainQuestion, answers: Iterable[TrainAnswer]) -> Weights:
+        """Give the weights after a round from those of its question.
+
+        Parameters
+        ----------
+        answers
+            Each site's for the robust strategies; for the others one, the sum over all sites.
 
         Raises
         ------
         RunError
             The strategy can make nothing of so few sites.
         """
-        handed: list[tuple[NDArray[np.floating], int]]
-        if self.robust:
-            before = current.astype(np.float64)
-            handed = [(answer.weights - before, answer.slices) for answer in answers.values()]
-        else:
-            handed = [mean_update(answers)]
+        current = question.weights
+        handed: list[tuple[NDArray[np.floating], int]] = []
+        for answer in answers:
+            moved = answer.change.astype(np.float64) * (question.slices / answer.slices)
+            mean = moved if self.robust else (current + moved).astype(np.float32)
+            handed.append((mean, answer.slices))
         nodes = range(1, len(handed) + 1)
         arrays = ArrayRecord({KEY: Array(current)})
-        self.strategy.configure_train(number, arrays, ConfigRecord(), _Nodes(nodes))  # type: ignore[arg-type]
+        self.strategy.configure_train(question.round, arrays, ConfigRecord(), _Nodes(nodes))  # type: ignore[arg-type]
         replies = [_reply(node, *one) for node, one in zip(nodes, handed, strict=True)]
-        aggregated, _ = self.strategy.aggregate_train(number, replies)
+        aggregated, _ = self.strategy.aggregate_train(question.round, replies)
         if aggregated is None:
             raise RunError(
                 f"The strategy made no weights of {len(handed)} answers.",
@@ -99,27 +102,6 @@ class Aggregator:
             strategy.momentum_vector = [state["momentum_vector"]]
         if "current_arrays" in state and isinstance(strategy, FedAvgM):
             strategy.current_arrays = ArrayRecord({KEY: Array(np.asarray(state["current_arrays"]))})
-
-
-def mean_update(answers: Mapping[str, TrainAnswer]) -> tuple[Weights, int]:
-    """Average the sites' weights by their numbers of slices, reading one site at a time.
-
-    The sum is taken in float64, in the order of the answers.
-    """
-    total: NDArray[np.float64] | None = None
-    slices = 0
-    for answer in answers.values():
-        weighted = answer.weights.astype(np.float64)
-        weighted *= answer.slices
-        slices += answer.slices
-        if total is None:
-            total = weighted
-        else:
-            total += weighted
-    if total is None:
-        raise RunError("No site's weights are left to average.")
-    total /= slices
-    return total.astype(np.float32), slices
 
 
 def make_strategy(training: Training) -> FedAvg:

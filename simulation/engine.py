@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from client.imaging.extract import available_cores
 from common.errors import RunError
 from server.federation import Watch
@@ -58,7 +60,9 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     roster = [site.name for site in study.sites]
     directory = partial(SimulatedDirectory, roster=roster, stop=stop)
     server = coordinator_app(run, names, directory, watch, stop, failures.append)
-    client = carrier(LocalWorkers(folders, study.canonical()))
+    # Nobody is to be kept out here: keys of the day do, and no site folder needs any.
+    identities = tuple(Ed25519PrivateKey.generate().private_bytes_raw() for _ in folders)
+    client = carrier(LocalWorkers(folders, study.canonical(), identities))
     answer_places(client)
     with _ctrl_c_sets(stop), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from client.network.augment import channels
 from client.network.slices import Slices
 from common.cnn import build
-from common.study import Cnn
+from common.study_tables import Cnn
 
 _BATCH = 32
 

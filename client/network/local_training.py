@@ -17,7 +17,7 @@ from torch.nn import functional
 from client.network.augment import augment, channels
 from client.network.slices import Slices
 from common.cnn import build, flatten
-from common.study import Cnn, Training
+from common.study_tables import Cnn, Training
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,17 @@ other questions of the run are refused: the coordinator asks only once who is th
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from client.context import SiteContext
 from client.imaging.recipes import preprocessing_of, radiomics_of
 from client.imaging.selftest import recipe_hash, self_test_digest
+from client.site_keys import session_key
 from common.errors import ChangedSinceEnrolment, TooFewPatients
 from common.files import write_json
 from common.messages import EnrolAnswer, EnrolQuestion
+from common.secure_sum.session import announce
 from common.versions import package_versions
 
 
@@ -29,7 +31,16 @@ def answer(question: EnrolQuestion, context: SiteContext) -> EnrolAnswer:
     """
     found = _described(context)
     write_json(_memory(context), asdict(found))
-    return found
+    if not context.hides:
+        return found
+    announced = announce(
+        session_key(context.memory.folder),
+        context.keys.own,
+        context.run,
+        context.study.fingerprint,
+        found.site,
+    )
+    return replace(found, session_key=announced.key.hex(), signature=announced.signature.hex())
 
 
 def require_as_enrolled(context: SiteContext) -> None:

@@ -10,7 +10,7 @@ from common.covariates import covariate_spec
 from common.errors import TooFewPatients
 from common.heads import under
 from common.messages import Arrays, HarmonizeAnswer, HarmonizeQuestion
-from common.study import Harmonization
+from common.study_tables import Harmonization
 from harmonization import combat_sums, covariate_sums
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from client.cohort.folds import seed_of
 from client.context import SiteContext
@@ -10,6 +11,8 @@ from client.network.slices import Slices
 from client.scoring import network_measure
 from common.errors import RunError
 from common.messages import TrainAnswer, TrainQuestion
+from common.study_tables import Training
+from common.update import longest_change, share_of_change
 
 
 def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
@@ -45,11 +48,35 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
         study.training.proximal_mu if study.training.strategy == "fedprox" else 0.0,
         seed_of(study.seed, rows.site, "train", question.fold, question.round),
     )
+    slices = int(trains.sum())
+    change = share_of_change(result.weights, question.weights, slices / question.slices)
+    _require_plausible(change, slices, question, study.training)
     return TrainAnswer(
-        slices=int(trains.sum()),
+        slices=slices,
         patients=int(np.unique(rows.patient[trains]).size),
-        loss=result.loss,
-        weights=result.weights,
+        loss=result.loss * slices,
+        change=change,
         validation=validation,
         histogram=histogram,
     )
+
+
+def _require_plausible(
+    change: NDArray[np.float32], slices: int, question: TrainQuestion, training: Training
+) -> None:
+    """See for oneself what the coordinator cannot: under masks it does not know whose fault it is.
+
+    Raises
+    ------
+    RunError
+        The weights are not finite, or have moved further than training can move them.
+    """
+    moved = float(np.linalg.norm(change.astype(np.float64))) * question.slices / slices
+    longest = longest_change(change.size, slices, training)
+    # False for NaN.
+    if not moved <= longest * (1.0 + 1e-6):
+        raise RunError(
+            f"Training in fold {question.fold}, round {question.round} moved the weights by "
+            f"{moved:.3g}; {slices} slices can move them by {longest:.3g} at most.",
+            "Look at the site's images and at the learning rate: the loss is probably not finite.",
+        )

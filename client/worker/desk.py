@@ -16,11 +16,16 @@ from flwr.app import ConfigRecord, RecordDict
 from client.approved import approved_study
 from client.cohort.site_folder import SiteFolder
 from client.context import SiteContext
+from client.egress.ledger import Ledger
+from client.identity_key import load_identity
+from client.site_keys import SiteKeys
+from client.worker.receipts import Receipts, asked
 from client.worker.refused import answer_or_refuse
 from client.worker.worker import Worker
 from common.errors import RunError
 from common.folding import folded
-from common.records import unsealed
+from common.messages import Refusal
+from common.records import digest_of, unsealed
 from common.study import Study
 
 KEPT = 2
@@ -36,11 +41,15 @@ class WorkerDesk:
         Finds an approved study by its fingerprint; by default among the site's approvals.
     cores
         How many cores may be used to measure images that no command has measured before.
+    keys
+        Take the place of the site's own identity and of those in the study's roster.
 
     Raises
     ------
     CohortError
         There is no site folder.
+    WrongUse
+        The site has no identity key.
     """
 
     def __init__(
@@ -48,21 +57,32 @@ class WorkerDesk:
         site_path: Path | str,
         study_of: Callable[[str], Study] | None = None,
         cores: int = 1,
+        keys: SiteKeys | None = None,
     ) -> None:
         self.site = SiteFolder.open(site_path)
         self.study_of = study_of or partial(approved_study, self.site.path)
         self.log = logging.getLogger(f"myofed.site.{self.site.name}")
         self.cores = cores
+        self.keys = keys
+        # Where keys are given, this is a simulation, and nothing leaves the machine.
+        ledger = None if keys else Ledger(self.site.path, load_identity(self.site.path))
+        self._receipts = Receipts(ledger, self.log)
         self._workers: dict[tuple[str, str], Worker] = {}
 
     def ask(self, stage: str, record: RecordDict) -> RecordDict:
         """Answer a question in its envelope; never raises but for Ctrl-C."""
+        which = [asked("", stage)]
 
         def answer() -> RecordDict:
             envelope, question = unsealed(record)
-            return self._worker(_fingerprint(question), envelope.run).ask(stage, question)
+            fingerprint = _fingerprint(question)
+            which.append(asked(fingerprint, stage, digest_of(question), envelope))
+            return self._worker(fingerprint, envelope.run).ask(stage, question, envelope)
 
-        return folded(answer_or_refuse(self.log, stage, answer))
+        def note(refusal: Refusal) -> Refusal:
+            return self._receipts.refuse(refusal, which[-1])
+
+        return folded(answer_or_refuse(self.log, stage, answer, note))
 
     def _worker(self, fingerprint: str, run: str) -> Worker:
         study = self.study_of(fingerprint)
@@ -72,7 +92,8 @@ class WorkerDesk:
                 del self._workers[next(iter(self._workers))]
             # The folder is opened anew: a new run sees the site's cohort as it is now.
             site = SiteFolder.open(self.site.path)
-            worker = Worker(SiteContext(site, study, run, self.cores))
+            context = SiteContext(site, study, run, self.cores, self.keys)
+            worker = Worker(context, self._receipts.ledger)
         self._workers[fingerprint, run] = worker
         return worker
 

@@ -13,14 +13,20 @@ from common.records import refusal_record
 
 
 def answer_or_refuse(
-    log: logging.Logger, stage: str, answer: Callable[[], RecordDict]
+    log: logging.Logger,
+    stage: str,
+    answer: Callable[[], RecordDict],
+    note: Callable[[Refusal], Refusal],
 ) -> RecordDict:
-    """Give what `answer` gives; what it raises goes to the log, and a refusal is given instead."""
+    """Give what `answer` gives; what it raises goes to the log, and a refusal is given instead.
+
+    `note` writes the refusal down, and gives the one that leaves.
+    """
     try:
         return answer()
     except MyoFedError as error:
         log.error("%s: %s", stage, error)
-        return refusal_record(Refusal(error.code, error.public))
+        return refusal_record(note(Refusal(error.code, error.public)))
     except Exception:
         log.exception("%s failed", stage)
-        return refusal_record(Refusal("internal", MyoFedError.public))
+        return refusal_record(note(Refusal("internal", MyoFedError.public)))

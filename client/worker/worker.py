@@ -1,8 +1,8 @@
 """The worker: questions in, answers out, nothing else.
 
-It checks that a question belongs to the approved study, lets the stage answer, and turns every
-failure into a refusal that holds a code and a fixed sentence. The detail goes to the site's own
-log.
+It checks that a question belongs to the approved study and is in turn, lets the stage answer, and
+hands out what the guard lets pass, once it is written down. Every failure becomes a refusal that
+holds a code and a fixed sentence; the detail goes to the site's own log.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any
 from flwr.app import RecordDict
 
 from client.context import SiteContext
+from client.egress.ledger import Ledger
 from client.stages import calibrate, enrol, fuse, harmonize, train, validate
+from client.worker.course import remember, require_in_turn
+from client.worker.receipts import Receipts, asked
 from client.worker.refused import answer_or_refuse
 from common.errors import RunError, StudyMismatch, WrongUse
 from common.messages import QUESTIONS, EnrolQuestion, Question
-from common.records import from_record, to_record
+from common.records import Envelope, digest_of, from_record, to_record
 
 STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
     "enrol": enrol.answer,
@@ -34,18 +37,29 @@ EXTERNAL_STAGES = ("enrol", "validate")
 
 
 class Worker:
-    """Answers one study's questions for one site, in one run."""
+    """Answers one study's questions for one site, in one run.
 
-    def __init__(self, context: SiteContext) -> None:
+    Without a `ledger` nothing is written down: for a simulation only.
+    """
+
+    def __init__(self, context: SiteContext, ledger: Ledger | None = None) -> None:
         self.context = context
         self.log = logging.getLogger(f"myofed.site.{context.site.name}")
+        self._receipts = Receipts(ledger, self.log)
         self._enrolled = False
 
-    def ask(self, stage: str, record: RecordDict) -> RecordDict:
+    def ask(self, stage: str, record: RecordDict, envelope: Envelope) -> RecordDict:
         """Answer a question; never raises but for Ctrl-C."""
-        return answer_or_refuse(self.log, stage, lambda: to_record(self._answer(stage, record)))
+        digest = digest_of(record)
+        which = asked(self.context.study.fingerprint, stage, digest, envelope)
+        return answer_or_refuse(
+            self.log,
+            stage,
+            lambda: to_record(self._answer(stage, record, digest, envelope)),
+            lambda refusal: self._receipts.refuse(refusal, which),
+        )
 
-    def _answer(self, stage: str, record: RecordDict) -> object:
+    def _answer(self, stage: str, record: RecordDict, digest: str, envelope: Envelope) -> object:
         if stage not in STAGES:
             raise WrongUse(f"There is no stage '{stage}'.", f"Stages: {', '.join(STAGES)}.")
         question: Question = from_record(QUESTIONS[stage], record)
@@ -61,8 +75,10 @@ class Worker:
                 f"Site {self.context.site.name} is external and was asked for the stage {stage}.",
                 f"Ask external sites only to {' and '.join(EXTERNAL_STAGES)}.",
             )
+        require_in_turn(question, digest, envelope.exchange, self.context)
         if not self._enrolled and stage != EnrolQuestion.stage:
             enrol.require_as_enrolled(self.context)
         found = STAGES[stage](question, self.context)
         self._enrolled = True
-        return found
+        remember(question, digest, self.context)
+        return self._receipts.let_out(question, found, self.context, envelope, digest)

@@ -22,7 +22,8 @@ from server.firewall import (
     require_arrays,
     require_histograms,
 )
-from server.stages.enrol import Roster
+from server.roster import Roster
+from server.total import total
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +46,13 @@ def run(
     heads: Arrays = {}
     for number, fold in enumerate(folds):
         heads |= under(heads_to_arrays(fold.heads), str(number))
-    answers = federation.ask(
-        CalibrateQuestion(study.fingerprint, heads),
-        sites,
-        CalibrateAnswer,
-        check=lambda site, one: _check(roster.answers[site], one),
-    )
-    histograms = np.sum([one.histograms for one in answers.values()], axis=0)
+    question = CalibrateQuestion(study.fingerprint, heads)
+    pooled = total(federation, question, roster, sites, CalibrateAnswer, _check).answer
     target = study.operating_point.sensitivity
-    thresholds = [threshold_for_sensitivity(histograms[row], target) for row in range(len(SCORED))]
-    within = np.sum([one.within for one in answers.values()], axis=0)
-    return Calibrated(thresholds, histograms, within)
+    thresholds = [
+        threshold_for_sensitivity(pooled.histograms[row], target) for row in range(len(SCORED))
+    ]
+    return Calibrated(thresholds, pooled.histograms, pooled.within)
 
 
 def _check(own: EnrolAnswer, answer: CalibrateAnswer) -> None:

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from common.messages import EnrolAnswer, EnrolQuestion
 from common.study import Study
 from server.federation import Federation
 from server.firewall import require, require_count
+from server.roster import Roster
 from server.run import RunFolder
 
 MOST = 10**9
-
-
-@dataclass(frozen=True)
-class Roster:
-    """The sites of a run as they enrolled, in the order of the study.
-
-    `train` and `external` are those to ask: not one that was found unfit when the run went on.
-    """
-
-    answers: dict[str, EnrolAnswer]
-    train: tuple[str, ...]
-    external: tuple[str, ...]
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Package versions, which are the same at all sites."""
-        first = next(iter(self.answers.values()))
-        found: dict[str, str] = json.loads(first.versions)
-        return found
+_HEX = re.compile("[0-9a-f]+")
+_KEY_DIGITS = (64, 128)
 
 
 def run(federation: Federation, run_folder: RunFolder) -> Roster:
@@ -59,7 +43,8 @@ def run(federation: Federation, run_folder: RunFolder) -> Roster:
         check=lambda site, answer: _check(study, site, answer),
         judge=lambda found: _unfit(begun, found),
     )
-    cohort = begun or dict(answers)
+    # Of a site that enrolled anew, only the session key may be another one.
+    cohort = {name: answers.get(name, held) for name, held in (begun or answers).items()}
     run_folder.keep_cohort({name: vars(answer) for name, answer in cohort.items()})
     asked = {name for name in cohort if name in answers or name in federation.late}
     return Roster(
@@ -117,6 +102,10 @@ def _check(study: Study, site: str, answer: EnrolAnswer) -> None:
     require_count("its number of positive patients", answer.positive, least, MOST)
     require_count("its number of negative patients", answer.negative, least, MOST)
     require_count("its number of slices", answer.slices, 1, MOST)
+    hides = study.secure_sum.enabled and site in study.training_sites
+    own = (answer.session_key, answer.signature)
+    fits = all(_HEX.fullmatch(text) for text in own) and tuple(map(len, own)) == _KEY_DIGITS
+    require(fits if hides else own == ("", ""), "its session key is none")
     held = _texts(answer.versions)
     require(held is not None, "its package versions cannot be read")
 

@@ -8,7 +8,7 @@ it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from common.statistics.discriminant import Discriminant, discriminant
 from common.statistics.moments import Moments, Standardized, moment_shapes, standardize
 from common.statistics.newton import LogisticState
 from common.statistics.scores import BINS
-from common.statistics.sums import total, unpack_symmetric
+from common.statistics.sums import unpack_symmetric
 from common.study import Study
 from server.candidates import Candidate, Choice, candidates, choose
 from server.federation import Federation
@@ -35,10 +35,11 @@ from server.firewall import (
     require_products,
 )
 from server.newton_rounds import newton_rounds
+from server.roster import Roster
 from server.run import RunFolder
-from server.stages.enrol import Roster
 from server.stages.harmonize import Harmonized
 from server.stages.train import network_weights, record
+from server.total import total
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +80,17 @@ def run(
         "network_weights": network_weights(study, harmonized.class_weights),
     }
     radiomic = folds[0].reference.alpha.size
-    answers = federation.ask(
+    summed = total(
+        federation,
         FuseQuestion(study.fingerprint, "moments", model=model),
+        roster,
         roster.train,
         FuseAnswer,
-        check=_moments_check(roster, harmonized.class_weights, radiomic + DEEP_FEATURES),
+        _moments_check(harmonized.class_weights, radiomic + DEEP_FEATURES),
     )
     # A site that was found unfit when the run went on is not asked again.
-    sites = tuple(site for site in answers if site in roster.train)
-    pooled = _pooled(federation.run, answers)
+    sites = tuple(site for site in summed.sites if site in roster.train)
+    pooled = _pooled(federation.run, summed.answer)
     found = [
         one
         for fold in range(study.folds)
@@ -120,47 +123,36 @@ def _stacks(
     for fold, own in enumerate(heads):
         model |= under(heads_to_arrays(own), str(fold))
     question = FuseQuestion(study.fingerprint, "stack", model=model)
-    answers = federation.ask(
+    pooled = total(
+        federation,
         question,
+        roster,
         sites,
         FuseAnswer,
-        check=lambda site, one: _check_stack(roster.answers[site], class_weights, one),
-    )
+        lambda own, answer: _check_stack(own, class_weights, answer),
+    ).answer
     return {
-        variant: discriminant(
-            total([Moments.from_arrays(below(one.sums, variant)) for one in answers.values()])
-        )
+        variant: discriminant(Moments.from_arrays(below(pooled.sums, variant)))
         for variant in VARIANTS
     }
 
 
-def _pooled(run_folder: RunFolder, answers: Mapping[str, FuseAnswer]) -> dict[str, Standardized]:
-    """Pool the moments of every fold and variant; write down how the finished networks do.
-
-    An answer may hold tens of megabytes and is read from disk at each use, so each is used once.
-    """
+def _pooled(run_folder: RunFolder, answer: FuseAnswer) -> dict[str, Standardized]:
+    """Standardise by the moments of each fold and variant; write down how the networks do."""
     folds = range(run_folder.study.folds)
-    groups = [f"{fold}.{number}" for fold in folds for number in range(len(VARIANTS))]
-    moments: dict[str, Moments] = {}
-    validation = [np.zeros(2) for _ in folds]
-    histograms = [np.zeros((2, BINS), np.int64) for _ in folds]
-    for answer in answers.values():
-        for group in groups:
-            own = Moments.from_arrays(below(answer.sums, group))
-            moments[group] = moments[group] + own if group in moments else own
-        for fold in folds:
-            validation[fold] += np.asarray(answer.sums[f"{fold}.validation"], np.float64)
-            histograms[fold] += np.asarray(answer.sums[f"{fold}.histogram"], np.int64)
     rounds = run_folder.study.training.rounds
     for fold in folds:
-        record(run_folder, fold, rounds, validation[fold], histograms[fold], averaged=True)
-    return {group: standardize(one) for group, one in moments.items()}
+        validation = np.asarray(answer.sums[f"{fold}.validation"], np.float64)
+        histogram = np.asarray(answer.sums[f"{fold}.histogram"], np.int64)
+        record(run_folder, fold, rounds, validation, histogram, averaged=True)
+    groups = [f"{fold}.{number}" for fold in folds for number in range(len(VARIANTS))]
+    return {group: standardize(Moments.from_arrays(below(answer.sums, group))) for group in groups}
 
 
 def _moments_check(
-    roster: Roster, class_weights: NDArray[np.float64], features: int
-) -> Callable[[str, FuseAnswer], None]:
-    """Say what every site's moments must be like."""
+    class_weights: NDArray[np.float64], features: int
+) -> Callable[[EnrolAnswer, FuseAnswer], None]:
+    """Say what moments must be like, of a site or of several."""
     folds = len(class_weights)
     shapes = {
         f"{fold}.{number}.{name}": shape
@@ -171,8 +163,7 @@ def _moments_check(
     for fold in range(folds):
         shapes |= {f"{fold}.validation": (2,), f"{fold}.histogram": (2, BINS)}
 
-    def check(site: str, answer: FuseAnswer) -> None:
-        own = roster.answers[site]
+    def check(own: EnrolAnswer, answer: FuseAnswer) -> None:
         require_arrays("its moments", answer.sums, shapes)
         for fold, weights in enumerate(class_weights):
             histogram = answer.sums[f"{fold}.histogram"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from common.covariates import covariate_spec
 from common.errors import HarmonizationError
 from common.heads import below
-from common.messages import Arrays, HarmonizeAnswer, HarmonizeQuestion
+from common.messages import Arrays, EnrolAnswer, HarmonizeAnswer, HarmonizeQuestion
 from common.statistics.logistic import balanced_weights
 from common.study import Study
 from harmonization import (
@@ -28,22 +26,28 @@ from harmonization import (
 from harmonization.errors import HarmonizationError as SolverError
 from server.federation import Federation
 from server.firewall import require, require_arrays, require_count, require_products
-from server.stages.enrol import Roster
+from server.roster import Roster
+from server.total import total
 
 _MEANS = ("total", "count")
 
 
 @dataclass(frozen=True, eq=False)
 class Harmonized:
-    """Each fold's reference and covariate means; class weights (F, 2) of the pooled slices.
+    """Each fold's reference and covariate means; `classes` (F, 2), the pooled slices of each class.
 
     `filled` counts, by covariate, the slices at training sites whose value was filled.
     """
 
     references: list[Reference]
     means: list[NDArray[np.float64]]
-    class_weights: NDArray[np.float64]
+    classes: NDArray[np.int64]
     filled: dict[str, int]
+
+    @property
+    def class_weights(self) -> NDArray[np.float64]:
+        """Weights (F, 2) that make the classes of each fold equal."""
+        return np.array([balanced_weights(*own) for own in self.classes.tolist()])
 
 
 def run(federation: Federation, roster: Roster, study: Study, features: int) -> Harmonized:
@@ -60,45 +64,46 @@ def run(federation: Federation, roster: Roster, study: Study, features: int) -> 
         question = HarmonizeQuestion(
             study.fingerprint, "features", {str(fold): mean for fold, mean in enumerate(means)}
         )
-        answers = federation.ask(
-            question, roster.train, HarmonizeAnswer, check=_sums_check(roster, study, features)
-        )
-        references, weights = [], []
+        pooled = total(
+            federation,
+            question,
+            roster,
+            roster.train,
+            HarmonizeAnswer,
+            _sums_check(study, features),
+        ).answer
+        references, classes = [], []
         filled = np.zeros(len(study.harmonization.covariates), np.int64)
         for fold in range(study.folds):
-            blocks = [below(answer.sums, str(fold)) for answer in answers.values()]
-            classes = reduce(add, (block.pop("classes") for block in blocks))
-            filled = np.sum([np.asarray(block.pop("filled"), int) for block in blocks], axis=0)
-            sums = reduce(add, (CombatSums.from_arrays(block) for block in blocks))
+            block = below(pooled.sums, str(fold))
+            classes.append(np.asarray(block.pop("classes"), np.int64))
+            filled = np.asarray(block.pop("filled"), np.int64)
             references.append(
                 solve_reference(
-                    sums,
+                    CombatSums.from_arrays(block),
                     reference_batch=study.harmonization.reference or None,
                     names=spec.names,
                 )
             )
-            weights.append(balanced_weights(int(classes[0]), int(classes[1])))
     except SolverError as error:
         raise HarmonizationError(str(error)) from error
     names = [covariate.name for covariate in study.harmonization.covariates]
     counts = dict(zip(names, filled.tolist(), strict=True))
-    return Harmonized(references, means, np.array(weights), counts)
+    return Harmonized(references, means, np.array(classes), counts)
 
 
-def _sums_check(
-    roster: Roster, study: Study, features: int
-) -> Callable[[str, HarmonizeAnswer], None]:
-    """Say what every site's sums must be like."""
-    width = len(covariate_spec(study).columns)
-    own = combat_shapes(features, width)
+def _sums_check(study: Study, features: int) -> Callable[[EnrolAnswer, HarmonizeAnswer], None]:
+    """Say what sums must be like, of a site or of several."""
+    width = len(covariate_spec(study).names)
+    sums = combat_shapes(features, width)
     if study.harmonization.reference:
-        own |= {f"reference.{name}": shape for name, shape in own.items()}
-    own |= {"classes": (2,), "filled": (len(study.harmonization.covariates),)}
-    shapes = {f"{fold}.{key}": shape for fold in range(study.folds) for key, shape in own.items()}
+        sums |= {f"reference.{name}": shape for name, shape in sums.items()}
+    sums |= {"classes": (2,), "filled": (len(study.harmonization.covariates),)}
+    shapes = {f"{fold}.{key}": shape for fold in range(study.folds) for key, shape in sums.items()}
 
-    def check(site: str, answer: HarmonizeAnswer) -> None:
+    def check(own: EnrolAnswer, answer: HarmonizeAnswer) -> None:
         require_arrays("its sums", answer.sums, shapes)
-        slices = roster.answers[site].slices
+        slices = own.slices
         for fold in range(study.folds):
             block = below(answer.sums, str(fold))
             count = float(block["count"])
@@ -131,36 +136,26 @@ def _means(
     if study.harmonization.missing == "refuse" or not spec.names:
         return [np.zeros(0) for _ in range(study.folds)]
     question = HarmonizeQuestion(study.fingerprint, "covariates")
-    answers = federation.ask(
-        question, roster.train, HarmonizeAnswer, check=_means_check(roster, study, spec)
-    )
+    pooled = total(
+        federation, question, roster, roster.train, HarmonizeAnswer, _means_check(study, spec)
+    ).answer
     return [
-        solve_means(
-            reduce(
-                add,
-                (CovariateSums.from_arrays(_block(answer, fold)) for answer in answers.values()),
-            ),
-            spec.names,
-        )
+        solve_means(CovariateSums.from_arrays(below(pooled.sums, str(fold))), spec.names)
         for fold in range(study.folds)
     ]
 
 
 def _means_check(
-    roster: Roster, study: Study, spec: CovariateSpec
-) -> Callable[[str, HarmonizeAnswer], None]:
-    """Say what every site's sums of covariates must be like."""
-    width = len(spec.columns)
+    study: Study, spec: CovariateSpec
+) -> Callable[[EnrolAnswer, HarmonizeAnswer], None]:
+    """Say what sums of covariates must be like, of a site or of several."""
+    width = len(spec.names)
     shapes = {f"{fold}.{key}": (width,) for fold in range(study.folds) for key in _MEANS}
 
-    def check(site: str, answer: HarmonizeAnswer) -> None:
+    def check(own: EnrolAnswer, answer: HarmonizeAnswer) -> None:
         require_arrays("its sums of covariates", answer.sums, shapes)
         for fold in range(study.folds):
             for count in np.asarray(answer.sums[f"{fold}.count"], np.float64):
-                require_count("its number of values", float(count), 0, roster.answers[site].slices)
+                require_count("its number of values", float(count), 0, own.slices)
 
     return check
-
-
-def _block(answer: HarmonizeAnswer, fold: int) -> Arrays:
-    return below(answer.sums, str(fold))

@@ -9,22 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import MyoFedError
-from common.messages import Arrays, TrainAnswer, TrainQuestion
+from common.messages import Arrays, EnrolAnswer, TrainAnswer, TrainQuestion
 from common.statistics.auc import auc_from_histogram
 from common.statistics.scores import BINS
 from common.study import Study
+from common.study_tables import Training
+from common.update import longest_change
 from server.federation import Federation
 from server.firewall import (
+    ROUNDING,
     require,
     require_arrays,
     require_count,
     require_histograms,
     unlike_the_others,
 )
+from server.plain_sum import plain_sum
+from server.roster import Roster
 from server.run import RunFolder
-from server.stages.enrol import Roster
 from server.stages.harmonize import Harmonized
 from server.strategies import Aggregator
+from server.total import total
 
 Weights = NDArray[np.float32]
 
@@ -74,9 +79,8 @@ def run(
     RunError
         The quorum does not hold: too few sites answer, or answer what can be averaged.
     """
-    weights = network_weights(run_folder.study, harmonized.class_weights)
     return [
-        _train_fold(federation, run_folder, roster, weights[fold], fold)
+        _train_fold(federation, run_folder, roster, harmonized, fold)
         for fold in range(run_folder.study.folds)
     ]
 
@@ -85,10 +89,11 @@ def _train_fold(
     federation: Federation,
     run_folder: RunFolder,
     roster: Roster,
-    class_weights: NDArray[np.float64],
+    harmonized: Harmonized,
     fold: int,
 ) -> Weights:
     study = run_folder.study
+    class_weights = network_weights(study, harmonized.class_weights)[fold]
     aggregator = Aggregator(study.training)
     state = _begin(run_folder, aggregator, fold)
     rounds = study.training.rounds
@@ -97,18 +102,12 @@ def _train_fold(
             study.fingerprint,
             fold=fold,
             round=state.round + 1,
+            slices=int(harmonized.classes[fold].sum()),
             class_weights=class_weights,
             weights=state.weights,
         )
-        answers = federation.ask(
-            question,
-            roster.train,
-            TrainAnswer,
-            check=_check_against(question, roster),
-            judge=_judge_against(question, study.firewall.norm_limit),
-        )
-        _measure(run_folder, state.round, answers, fold)
-        merged = aggregator.aggregate(state.round + 1, state.weights, answers)
+        merged, summed = _round(federation, roster, aggregator, question)
+        _measure(run_folder, state.round, summed, fold)
         state.step(merged, state.round >= rounds - study.training.averaged_rounds)
         moments = {f"strategy/{key}": value for key, value in aggregator.arrays().items()}
         run_folder.keep(f"train-{fold}", state.arrays() | moments)
@@ -116,20 +115,47 @@ def _train_fold(
     return state.average
 
 
-def _check_against(question: TrainQuestion, roster: Roster) -> Callable[[str, TrainAnswer], None]:
-    """Say what every answer to this question must be like."""
+def _round(
+    federation: Federation, roster: Roster, aggregator: Aggregator, question: TrainQuestion
+) -> tuple[Weights, TrainAnswer]:
+    """Train one round: give the next weights, and the sum of the sites' answers."""
+    study = federation.run.study
+    check = _check_against(question, study.training)
+    judge = _judge_against(question, study.firewall.norm_limit)
+    if not aggregator.robust:
+        summed = total(federation, question, roster, roster.train, TrainAnswer, check, judge)
+        return aggregator.merge(question, [summed.answer]), summed.answer
+    answers = federation.ask(
+        question,
+        roster.train,
+        TrainAnswer,
+        lambda site, one: check(roster.answers[site], one),
+        judge,
+    )
+    merged = aggregator.merge(question, answers.values())
+    return merged, plain_sum(TrainAnswer, answers.values())
 
-    def check(site: str, answer: TrainAnswer) -> None:
-        own = roster.answers[site]
+
+def _check_against(
+    question: TrainQuestion, training: Training
+) -> Callable[[EnrolAnswer, TrainAnswer], None]:
+    """Say what answers to this question must be like, of a site or of several."""
+
+    def check(own: EnrolAnswer, answer: TrainAnswer) -> None:
         patients = own.positive + own.negative
-        require_arrays("its answer", {"weights": answer.weights},
-                       {"weights": question.weights.shape})  # fmt: skip
+        require_arrays("its answer", {"change": answer.change},
+                       {"change": question.weights.shape})  # fmt: skip
         require_arrays("its answer", {"validation": answer.validation}, {"validation": (2,)})
         require_count("its number of slices", answer.slices, 1, own.slices)
         require_count("its number of patients", answer.patients, 1, patients)
         require(np.isfinite(answer.loss) and answer.loss >= 0.0, "its loss is not a loss")
         require((answer.validation >= 0.0).all(), "its validation loss is negative")
         require_histograms(answer.histogram, (2, BINS), own)
+        longest = longest_change(question.weights.size, answer.slices, training)
+        require(
+            _norm(question, answer) <= longest * (1.0 + ROUNDING),
+            "its weights have moved further than so many steps of training can move them",
+        )
 
     return check
 
@@ -140,13 +166,16 @@ def _judge_against(
     """Compare the sizes of the sites' updates."""
 
     def judge(answers: Mapping[str, TrainAnswer]) -> dict[str, str]:
-        norms = {
-            site: float(np.linalg.norm(answer.weights.astype(np.float64) - question.weights))
-            for site, answer in answers.items()
-        }
+        norms = {site: _norm(question, answer) for site, answer in answers.items()}
         return unlike_the_others(norms, limit)
 
     return judge
+
+
+def _norm(question: TrainQuestion, answer: TrainAnswer) -> float:
+    """How far the weights have moved: those of a site, or the mean of several."""
+    length = float(np.linalg.norm(answer.change.astype(np.float64)))
+    return length * question.slices / answer.slices
 
 
 def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTraining:
@@ -170,20 +199,11 @@ def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTrai
     return FoldTraining(0, start, np.zeros_like(start))
 
 
-def _measure(
-    run_folder: RunFolder, number: int, answers: Mapping[str, TrainAnswer], fold: int
-) -> None:
+def _measure(run_folder: RunFolder, number: int, summed: TrainAnswer, fold: int) -> None:
     """Judge the received weights, of `number` rounds, on all validation patients."""
-    validation, histogram = np.zeros(2), np.zeros((2, BINS), np.int64)
-    slices, training = 0, 0.0
-    for answer in answers.values():
-        validation += answer.validation
-        histogram += answer.histogram
-        slices += answer.slices
-        training += answer.loss * answer.slices
     record(
-        run_folder, fold, number, validation, histogram,
-        training_loss=round(training / max(slices, 1), 6),
+        run_folder, fold, number, summed.validation, summed.histogram,
+        training_loss=round(summed.loss / max(summed.slices, 1), 6),
     )  # fmt: skip
 
 

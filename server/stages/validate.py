@@ -24,7 +24,7 @@ from server.firewall import (
     require_histograms,
     require_products,
 )
-from server.stages.enrol import Roster
+from server.roster import Roster
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,8 @@ from server.run import RunFolder
 ROOT = Path(__file__).resolve().parents[2]
 PATIENTS = ("Smith", "Jones", "Okafor", "Garcia", "Novak", "Tanaka")
 STUDY = """name = "tiny"
+[secure_sum]
+enabled = false
 [[sites]]
 name = "tufts"
 role = "train"
@@ -151,7 +153,7 @@ def test_a_study_that_is_not_valid_is_1_and_names_every_line(run: Any, tmp_path:
     path.write_text(STUDY + "colour = 1\n[cnn]\nwidth = 9\n")
     outcome = run("study", "show", path, "--json")
     assert (outcome.code, outcome.out) == (1, "")
-    for line in ("line 7: cohort.colour: unknown key", "line 9: cnn.width"):
+    for line in ("line 9: cohort.colour: unknown key", "line 11: cnn.width"):
         assert line in outcome.err
 
 

@@ -11,27 +11,35 @@ from typing import Any
 import numpy as np
 from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
-from site_samples import hold, make_rows, roster_of
+from site_samples import hold, make_rows, roster_of, with_keys
 
 from client.cohort.rows import SiteRows
+from client.worker.course import ASKED_FILE
+from client.worker.hiding import SETS_FILE
 from client.worker.worker import Worker
-from common.messages import ANSWERS, Refusal
-from common.records import from_answer, refusal_record, to_record, unsealed
+from common.messages import ANSWERS, Hidden, Refusal
+from common.records import (
+    Envelope,
+    digest_of,
+    from_answer,
+    refusal_record,
+    to_record,
+    unsealed,
+)
 from common.study import Study
 from server.directory import Present
 from server.federation import Federation
-from server.journal import digest_of
+from server.roster import Roster
 from server.run import RunFolder
 from server.stages import calibrate, fuse, harmonize, train, validate
 from server.stages.calibrate import Calibrated
-from server.stages.enrol import Roster
 from server.stages.fuse import Fused
 from server.stages.harmonize import Harmonized
 from server.stages.validate import Validated
 
 FEATURES = 6
 Spoil = Callable[[str, str, Any], Any]
-"""Changes an answer, given its site and the name of its exchange."""
+"""Changes an answer, given its site and the name of its exchange; None where none ever comes."""
 
 
 def refuses(*names: str, at: str) -> Spoil:
@@ -45,12 +53,16 @@ def refuses(*names: str, at: str) -> Spoil:
 
 @dataclass
 class Sites:
-    """Sites in memory; what a site answered once is remembered, by the question."""
+    """Sites in memory; what a site answered once is remembered, by the question.
+
+    `asked` lists the site and the exchange of all that was not answered from memory.
+    """
 
     rows: dict[str, SiteRows]
     study: Study
     folder: Path
-    remembered: dict[tuple[str, str], RecordDict] = field(default_factory=dict)
+    remembered: dict[tuple[str, str, str], RecordDict] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
 
     @classmethod
     def make(cls, study: Study, folder: Path) -> Sites:
@@ -68,15 +80,25 @@ class Sites:
             name: Worker(hold(rows, self.study, self.folder)) for name, rows in self.rows.items()
         }
 
-    def answer(self, site: str, stage: str, question: RecordDict) -> RecordDict:
-        key = (site, digest_of(question))
+    def answer(self, site: str, stage: str, question: RecordDict, envelope: Envelope) -> RecordDict:
+        key = (site, digest_of(question), repr(envelope.announced))
         if key not in self.remembered:
-            self.remembered[key] = self.workers[site].ask(stage, question)
+            self.asked.append((site, envelope.exchange))
+            self.remembered[key] = self.workers[site].ask(stage, question, envelope)
         return self.remembered[key]
+
+    def begin_anew(self) -> None:
+        """Let another run ask: of what a site remembers of the last, only its numbers stay."""
+        for worker in self.workers.values():
+            for name in (ASKED_FILE, SETS_FILE):
+                (worker.context.memory.folder / name).unlink(missing_ok=True)
 
     @property
     def roster(self) -> Roster:
-        return roster_of(list(self.rows.values()), self.study)
+        found = roster_of(list(self.rows.values()), self.study)
+        if not self.study.secure_sum.enabled:
+            return found
+        return with_keys(found, {name: one.context for name, one in self.workers.items()})
 
 
 class SpoiltGrid:
@@ -104,8 +126,11 @@ class SpoiltGrid:
             site = self.names[message.metadata.dst_node_id]
             stage = message.metadata.message_type.removeprefix("query.")
             envelope, question = unsealed(message.content)
-            honest = from_answer(ANSWERS[stage], self.sites.answer(site, stage, question))
+            kind = Hidden if envelope.announced else ANSWERS[stage]
+            honest = from_answer(kind, self.sites.answer(site, stage, question, envelope))
             sent = self.spoil(site, envelope.exchange, honest)
+            if sent is None:
+                continue
             refused = isinstance(sent, Refusal)
             yield Message(refusal_record(sent) if refused else to_record(sent), reply_to=message)
 
@@ -120,6 +145,8 @@ class Course:
     @classmethod
     def over(cls, sites: Sites, out: Path, spoil: Spoil = lambda *names: names[-1]) -> Course:
         grid = SpoiltGrid(sites, spoil)
+        if not (out / "run.json").exists():
+            sites.begin_anew()
         run = RunFolder.begin(out, sites.study)
         return cls(sites, Federation(grid, run, grid, lambda *_: None, Event()))  # type: ignore[arg-type]
 

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client.cohort.folds import draw_folds
 from client.cohort.rows import SiteRows
 from client.cohort.site_folder import SiteFolder, SiteInfo
 from client.context import SiteContext
+from client.site_keys import SiteKeys, session_key
 from client.worker.worker import Worker
-from common.messages import ANSWERS, EnrolAnswer, Question, Refusal
-from common.records import from_answer, to_record
+from common.course import exchange_of
+from common.messages import ANSWERS, EnrolAnswer, Hidden, Question, Refusal
+from common.records import Envelope, from_answer, to_record
+from common.secure_sum.session import Announcement, announce
 from common.study import Study
-from server.federation import Check
+from server.federation import Check, Judge
+from server.roster import Roster
 from server.run import RunFolder
-from server.stages.enrol import Roster
 
 SIDE = 128
+RUN = "run-1"
 Answer = TypeVar("Answer")
 
 
 def make_study(sites: Mapping[str, str] | Sequence[str] = ("a", "b", "c"), **content: Any) -> Study:
-    """A study of small networks; names alone are training sites."""
+    """A study of small networks; names alone are training sites. Nothing is summed under masks."""
     roles = sites if isinstance(sites, Mapping) else dict.fromkeys(sites, "train")
     roster = [{"name": name, "role": role} for name, role in roles.items()]
     defaults: dict[str, Any] = {
         "cnn": {"width": 0.02, "dropout": 0.2},
         "cohort": {"minimum_patients_per_class": 2},
         "training": {"rounds": 2, "averaged_rounds": 1},
+        "secure_sum": {"enabled": False},
     }
     return Study.model_validate({"name": "tiny", "sites": roster} | defaults | content)
 
@@ -96,9 +104,22 @@ def make_rows(
 def hold(rows: SiteRows, study: Study, folder: Path) -> SiteContext:
     """A context whose rows are already read."""
     info = SiteInfo(rows.site, "test", 2, "scar", "none", "", {})
-    context = SiteContext(SiteFolder(folder / rows.site, info), study, "run-1")
+    keys = SiteKeys(identity_of(rows.site), roster_keys(study))
+    context = SiteContext(SiteFolder(folder / rows.site, info), study, RUN, given_keys=keys)
     context.__dict__["rows"] = rows
     return context
+
+
+def identity_of(name: str) -> Ed25519PrivateKey:
+    """The identity key of a site in memory."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
+
+
+def roster_keys(study: Study) -> dict[str, bytes]:
+    """The public identity keys of all sites of a study."""
+    return {
+        site.name: identity_of(site.name).public_key().public_bytes_raw() for site in study.sites
+    }
 
 
 class Direct:
@@ -106,8 +127,10 @@ class Direct:
 
     def __init__(self, contexts: Mapping[str, SiteContext], run: RunFolder) -> None:
         self.workers = {name: Worker(context) for name, context in contexts.items()}
+        self.contexts = dict(contexts)
         self.run = run
         self.questions: list[Question] = []
+        self.seen: list[tuple[str, str, object]] = []
 
     def ask(
         self,
@@ -115,17 +138,31 @@ class Direct:
         sites: Sequence[str],
         kind: type[Answer],
         check: Check[Answer] | None = None,
+        judge: Judge[Answer] | None = None,
+        announced: tuple[Announcement, ...] = (),
+        attempt: int = 1,
     ) -> dict[str, Answer]:
-        assert ANSWERS[question.stage] is kind
+        """Answers by site; all that came is in `seen`, with the site and the exchange."""
+        assert kind in (ANSWERS[question.stage], Hidden)
         assert check is not None, question.stage
         self.questions.append(question)
         answers: dict[str, Answer] = {}
+        envelope = Envelope(RUN, exchange_of(question), announced)
         for name in sites:
-            answer = from_answer(kind, self.workers[name].ask(question.stage, to_record(question)))
+            record = self.workers[name].ask(question.stage, to_record(question), envelope)
+            answer = from_answer(kind, record)
             assert not isinstance(answer, Refusal), f"{name}: {answer}"
             check(name, answer)
+            self.seen.append((name, envelope.exchange, answer))
             answers[name] = answer
         return answers
+
+    def forget(self, question: Question) -> None:
+        """Nothing is kept here."""
+
+    def ready(self, sites: Sequence[str]) -> tuple[list[str], list[str]]:
+        """All sites are there from beginning to end."""
+        return list(sites), []
 
 
 def roster_of(sites: Sequence[SiteRows], study: Study) -> Roster:
@@ -150,4 +187,23 @@ def federation_of(sites: Sequence[SiteRows], study: Study, folder: Path) -> tupl
     """The sites as a federation, and their roster."""
     contexts = {rows.site: hold(rows, study, folder) for rows in sites}
     direct = Direct(contexts, RunFolder.begin(folder / "run", study))
-    return direct, roster_of(sites, study)
+    roster = roster_of(sites, study)
+    return direct, with_keys(roster, contexts) if study.secure_sum.enabled else roster
+
+
+def with_keys(roster: Roster, contexts: Mapping[str, SiteContext]) -> Roster:
+    """The roster with the session keys that the training sites announce."""
+    answers = dict(roster.answers)
+    for name in roster.train:
+        context = contexts[name]
+        made = announce(
+            session_key(context.memory.folder),
+            context.keys.own,
+            RUN,
+            context.study.fingerprint,
+            name,
+        )
+        answers[name] = replace(
+            answers[name], session_key=made.key.hex(), signature=made.signature.hex()
+        )
+    return replace(roster, answers=answers)

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from client.stages.fuse import remembered
 from common.heads import SCORED, Head
 from common.messages import Refusal
+from server.roster import Roster
 from server.stages import fuse
-from server.stages.enrol import Roster
 from server.stages.fuse import Fused
 from server.stages.harmonize import Harmonized
 

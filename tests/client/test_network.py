@@ -12,7 +12,7 @@ from client.network.inference import look
 from client.network.local_training import LocalResult, Slices, train_locally
 from client.scoring import weighted_loss
 from common.cnn import build, initial_weights
-from common.study import Cnn, Training
+from common.study_tables import Cnn, Training
 
 CNN = Cnn(width=0.05, dropout=0.2)
 ONES = np.ones(2)

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, lasso_path
 from client.cohort.rows import SiteRows
 from client.fold_features import fold_features
 from common.cnn import initial_weights
-from common.records import to_record
+from common.records import PACKED, to_record
 from common.release import FoldModel
 from common.study import Study
 from harmonization import Reference
@@ -289,10 +289,10 @@ def test_no_message_of_a_site_is_as_long_as_its_rows(
     """What leaves is the same size at every site, whatever the number of its slices."""
     _, sites, _, _, federation = fused
     assert len({rows.labels.size for rows in sites}) == len(sites)
-    for question in federation.questions:
-        shapes = set()
-        for worker in federation.workers.values():
-            record = worker.ask(question.stage, to_record(question))
-            arrays = record.array_records["arrays"]
-            shapes.add(tuple((key, tuple(array.shape)) for key, array in arrays.items()))
-        assert len(shapes) == 1
+    shapes: dict[str, set[tuple[int, ...]]] = {}
+    for _, exchange, answer in federation.seen:
+        packed = to_record(answer).array_records["arrays"][PACKED]
+        shapes.setdefault(exchange, set()).add(tuple(packed.shape))
+    assert len(shapes) == len(federation.questions) > 3
+    assert len(federation.seen) == len(sites) * len(shapes)
+    assert {exchange: len(found) for exchange, found in shapes.items()} == dict.fromkeys(shapes, 1)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, RecordDict
-from site_samples import hold, make_rows, make_study
+from site_samples import RUN, hold, make_rows, make_study
 
 from client.app import STAGE_NAMES
 from client.context import RunMemory, SiteContext
 from client.worker import worker as worker_module
 from client.worker.worker import STAGES, Worker
 from common.cnn import initial_weights
+from common.course import exchange_of
 from common.errors import CohortError, MyoFedError, RunError
 from common.messages import (
     ANSWERS,
@@ -31,11 +32,12 @@ from common.messages import (
     TrainQuestion,
     ValidateQuestion,
 )
-from common.records import from_answer, to_record
+from common.records import Envelope, from_answer, to_record
 from common.release import FoldModel, folds_to_arrays
 from harmonization import Reference
 
 STUDY = make_study({"a": "train", "x": "external"})
+ENVELOPE = Envelope(RUN, "enrol")
 SECRET = "Patient P07-Smith in /data/hospital/P07.nii.gz"
 
 
@@ -50,13 +52,14 @@ def outside(tmp_path: Path) -> Worker:
 
 
 def ask(worker: Worker, question: Question) -> Any:
-    record = worker.ask(question.stage, to_record(question))
+    envelope = Envelope(RUN, exchange_of(question))
+    record = worker.ask(question.stage, to_record(question), envelope)
     return from_answer(ANSWERS[question.stage], record)
 
 
 def train_question() -> TrainQuestion:
     weights = initial_weights(STUDY.cnn.width, 0.2, 128, 1)
-    return TrainQuestion(STUDY.fingerprint, 0, 1, np.array([0.7, 1.9]), weights)
+    return TrainQuestion(STUDY.fingerprint, 0, 1, 30, np.array([0.7, 1.9]), weights)
 
 
 def test_every_stage_has_its_question_answer_and_function() -> None:
@@ -86,9 +89,9 @@ def test_a_round_of_training_is_answered_and_is_the_same_again(site: Worker) -> 
     assert first.slices == rows.trains(0).sum()
     assert first.patients == (rows.folds != 0).sum()
     assert first.histogram.sum() == (rows.folds == 0).sum()
-    assert first.weights.tobytes() == second.weights.tobytes()
+    assert first.change.tobytes() == second.change.tobytes()
     later = ask(site, replace(train_question(), round=2))
-    assert later.weights.tobytes() != first.weights.tobytes()
+    assert later.change.tobytes() != first.change.tobytes()
     # Both measured the weights that they received, which are the same.
     assert later.validation.tobytes() == first.validation.tobytes()
     assert later.histogram.tobytes() == first.histogram.tobytes()
@@ -108,8 +111,7 @@ def test_how_a_site_trains_is_what_its_study_says(tmp_path: Path) -> None:
         rows = make_rows("a", study, 1, patients=6, slices=2)
         worker = Worker(hold(rows, study, tmp_path / name))
         question = replace(train_question(), fingerprint=study.fingerprint)
-        moved = ask(worker, question).weights - question.weights
-        found[name] = float(np.linalg.norm(moved))
+        found[name] = float(np.linalg.norm(ask(worker, question).change))
     assert found["fedavg"] == found["fedavg held"]
     assert found["fedprox held"] < found["fedavg"] < found["longer"]
 
@@ -125,8 +127,8 @@ def test_a_finished_network_is_measured_as_a_received_one(site: Worker) -> None:
     folds = [FoldModel(reference, np.zeros(0), question.weights)]
     balance = question.class_weights[None]
     model = folds_to_arrays(folds) | {"class_weights": 2 * balance, "network_weights": balance}
-    found = ask(site, FuseQuestion(STUDY.fingerprint, "moments", model=model)).sums
     trained = ask(site, question)
+    found = ask(site, FuseQuestion(STUDY.fingerprint, "moments", model=model)).sums
     np.testing.assert_allclose(found["0.validation"], trained.validation, rtol=1e-6)
     np.testing.assert_array_equal(found["0.histogram"], trained.histogram)
     assert found["0.histogram"].sum() == (rows.folds == 0).sum()
@@ -145,14 +147,15 @@ def refused(record: RecordDict, code: str) -> str:
 
 def test_unknown_stages_other_studies_and_malformed_records_are_refused(site: Worker) -> None:
     record = to_record(EnrolQuestion(STUDY.fingerprint))
-    refused(site.ask("images", record), "wrong-use")
-    refused(site.ask("enrol", to_record(EnrolQuestion("0" * 64))), "study-mismatch")
-    refused(site.ask("train", record), "run-failed")
-    refused(site.ask("enrol", RecordDict({})), "run-failed")
     extra = ConfigRecord({"fingerprint": STUDY.fingerprint, "give": "patients"})
-    refused(
-        site.ask("enrol", RecordDict({"fields": extra, "arrays": record["arrays"]})), "run-failed"
-    )
+    for stage, asked, code in [
+        ("images", record, "wrong-use"),
+        ("enrol", to_record(EnrolQuestion("0" * 64)), "study-mismatch"),
+        ("train", record, "run-failed"),
+        ("enrol", RecordDict({}), "run-failed"),
+        ("enrol", RecordDict({"fields": extra, "arrays": record["arrays"]}), "run-failed"),
+    ]:
+        refused(site.ask(stage, asked, ENVELOPE), code)
 
 
 def test_roles_are_kept_whatever_is_asked(site: Worker, outside: Worker) -> None:
@@ -200,7 +203,7 @@ def test_an_exception_in_a_stage_leaks_nothing(
         raise error
 
     monkeypatch.setitem(worker_module.STAGES, "enrol", fail)
-    record = site.ask("enrol", to_record(EnrolQuestion(STUDY.fingerprint)))
+    record = site.ask("enrol", to_record(EnrolQuestion(STUDY.fingerprint)), ENVELOPE)
     code = CohortError.code if isinstance(error, CohortError) else "internal"
     public = refused(record, code)
     assert public in {MyoFedError.public, CohortError.public}
@@ -213,7 +216,8 @@ def test_an_answer_that_no_record_can_hold_is_refused(
     site: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(worker_module.STAGES, "enrol", lambda *_: {"patients": ["P07"]})
-    refused(site.ask("enrol", to_record(EnrolQuestion(STUDY.fingerprint))), "internal")
+    question = to_record(EnrolQuestion(STUDY.fingerprint))
+    refused(site.ask("enrol", question, ENVELOPE), "internal")
 
 
 def test_what_is_kept_comes_back_and_out_of_turn_is_an_error(tmp_path: Path) -> None:

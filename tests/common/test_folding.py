@@ -24,7 +24,7 @@ ANSWER = TrainAnswer(
     slices=3,
     patients=2,
     loss=0.5,
-    weights=np.arange(5, dtype=np.float32),
+    change=np.arange(5, dtype=np.float32),
     validation=np.array([0.25, 4.0]),
     histogram=np.zeros((2, 3), np.int64),
 )
@@ -41,7 +41,7 @@ def test_a_message_is_one_part_and_comes_back_whole() -> None:
     assert same(unfolded(one), record)
     back = from_answer(TrainAnswer, one)
     assert isinstance(back, TrainAnswer)
-    np.testing.assert_array_equal(back.weights, ANSWER.weights)
+    np.testing.assert_array_equal(back.change, ANSWER.change)
     assert back.loss == ANSWER.loss
     assert record_bytes(one) == pytest.approx(record_bytes(record), rel=0.5)
 

@@ -16,7 +16,12 @@ from common.study import Study
 from harmonization import Reference
 
 STUDY = Study.model_validate(
-    {"name": "tiny", "folds": 2, "sites": [{"name": "a", "role": "train"}]}
+    {
+        "name": "tiny",
+        "folds": 2,
+        "sites": [{"name": "a", "role": "train"}],
+        "secure_sum": {"enabled": False},
+    }
 )
 
 

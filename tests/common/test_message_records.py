@@ -23,6 +23,7 @@ from common.messages import (
     FuseQuestion,
     HarmonizeAnswer,
     HarmonizeQuestion,
+    Hidden,
     Refusal,
     TrainAnswer,
     TrainQuestion,
@@ -32,6 +33,7 @@ from common.messages import (
 from common.records import (
     PACKED,
     Envelope,
+    digest_of,
     from_answer,
     from_record,
     packed_arrays,
@@ -42,6 +44,7 @@ from common.records import (
     to_record,
     unsealed,
 )
+from common.secure_sum.session import Announcement
 
 RNG = np.random.default_rng(3)
 MIXED: messages.Arrays = {
@@ -56,11 +59,12 @@ HISTOGRAM = RNG.integers(0, 9, (2, 1001))
 EVERY: list[Any] = [
     EnrolQuestion("f"),
     EnrolAnswer("a", "f", "r", "s", '{"python": "3"}', 5, 6, 70),
+    EnrolAnswer("a", "f", "r", "s", "{}", 5, 6, 70, "0a" * 32, "0b" * 64),
     HarmonizeQuestion("f", "features", MIXED),
     HarmonizeQuestion("f", "covariates"),
     HarmonizeAnswer(MIXED),
     HarmonizeAnswer({}),
-    TrainQuestion("f", 1, 2, np.array([1.0, 2.0]), RNG.normal(size=9).astype(np.float32)),
+    TrainQuestion("f", 1, 2, 60, np.array([1.0, 2.0]), RNG.normal(size=9).astype(np.float32)),
     TrainAnswer(7, 3, 0.5, np.array([np.nan, -0.0], np.float32), np.ones(2), HISTOGRAM),
     FuseQuestion("f", "moments", model=MIXED),
     FuseQuestion("f", "heads", 3, {}, MIXED),
@@ -70,6 +74,7 @@ EVERY: list[Any] = [
     ValidateQuestion("f", "scores", MIXED, {}),
     ValidateAnswer(),
     ValidateAnswer(3, placements=MIXED),
+    Hidden("[]", RNG.integers(0, 2**32, (4, 3), np.uint32), np.zeros((0, 1), np.uint32)),
 ]
 
 
@@ -95,7 +100,7 @@ def same(one: object, two: object) -> None:
 
 
 def test_every_message_is_tried_here() -> None:
-    known = {*messages.QUESTIONS.values(), *messages.ANSWERS.values()}
+    known = {*messages.QUESTIONS.values(), *messages.ANSWERS.values(), Hidden}
     assert {type(message) for message in EVERY} == known
     assert set(messages.QUESTIONS) == set(messages.ANSWERS)
 
@@ -215,19 +220,58 @@ def test_an_envelope_names_no_other_place(run: str, exchange: str) -> None:
     with pytest.raises(RunError, match="envelope"):
         Envelope(run, exchange)
     record = to_record(EnrolQuestion("f"))
-    forged = RecordDict({**record, "envelope": ConfigRecord({"run": run, "exchange": exchange})})
+    content = ConfigRecord({"run": run, "exchange": exchange, "announced": "[]"})
+    forged = RecordDict({**record, "envelope": content})
     with pytest.raises(RunError, match="envelope"):
         unsealed(forged)
+
+
+KEYS = (Announcement("a", bytes(range(32)), bytes(64)), Announcement("b", b"\x01" * 32, b"\x02"))
+
+
+def test_an_envelope_carries_the_session_keys_of_who_takes_part() -> None:
+    record = to_record(EnrolQuestion("f"))
+    envelope = Envelope("tiny", "train.0.7", KEYS)
+    found, inside = unsealed(sealed(record, envelope))
+    assert found == envelope
+    assert inside == record
+    # They are part of the letter, not of the question.
+    assert digest_of(inside) == digest_of(unsealed(sealed(record, Envelope("tiny", "x")))[1])
+
+
+@pytest.mark.parametrize(
+    "announced",
+    [
+        "",
+        "{",
+        "7",
+        "null",
+        '["abc"]',
+        '[["a", "00"]]',
+        '[["a", "00", "00", "00"]]',
+        '[["a", "no hex", "00"]]',
+        '[["a", 7, "00"]]',
+        '{"a": 1}',
+        "[" * 100_000,
+    ],
+)
+def test_session_keys_that_cannot_be_read_are_refused(announced: str) -> None:
+    record = to_record(EnrolQuestion("f"))
+    content = ConfigRecord({"run": "tiny", "exchange": "enrol", "announced": announced})
+    with pytest.raises(RunError, match="envelope cannot be read"):
+        unsealed(RecordDict({**record, "envelope": content}))
 
 
 def test_a_question_without_its_envelope_is_refused() -> None:
     record = to_record(EnrolQuestion("f"))
     arrays = record.array_records["arrays"]
-    more = ConfigRecord({"run": "tiny", "exchange": "enrol", "site": "a"})
+    less = {"run": "tiny", "exchange": "enrol"}
+    more = ConfigRecord({**less, "announced": "[]", "site": "a"})
     for broken in (
         record,
         RecordDict({**record, "envelope": arrays}),
         RecordDict({**record, "envelope": ConfigRecord({"run": "tiny"})}),
+        RecordDict({**record, "envelope": ConfigRecord(less)}),
         RecordDict({**record, "envelope": more}),
     ):
         with pytest.raises(RunError, match="without its envelope"):

@@ -12,10 +12,12 @@ from pydantic import BaseModel
 from common.cli import template
 from common.errors import StudyError
 from common.messages import QUESTIONS
-from common.study import DEADLINES, Covariate, Section, Study
+from common.study import Study
 from common.study_file import parse_study, read_study
+from common.study_tables import DEADLINES, Covariate, Section
 
 ROSTER = """name = "tiny"
+secure_sum.enabled = false
 
 [[sites]]
 name = "a"
@@ -25,6 +27,12 @@ role = "train"
 name = "b"
 role = "external"
 """
+
+
+MORE = "".join(f'[[sites]]\nname = "{name}"\nrole = "train"\n' for name in ("c", "d"))
+THREE = ROSTER + MORE
+HIDING = THREE.replace("secure_sum.enabled = false\n", "")
+"""Three sites that train, of which nobody is to learn more than the sum."""
 
 
 def keys_of(section: type[BaseModel]) -> list[str]:
@@ -90,6 +98,7 @@ def test_the_template_s_covariate_is_valid_once_its_hashes_are_taken_off() -> No
     )
 
 
+KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'a' * 43}"
 COVARIATE = '[[harmonization.covariates]]\nname = "{name}"\nkind = "{kind}"\n'
 TWICE = ROSTER.replace('name = "b"', 'name = "a"')
 NO_TRAIN = ROSTER.replace('"train"', '"external"')
@@ -185,6 +194,41 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         'strategy = "mode"',
         "'trimmed_mean' or 'krum'",
     ),
+    "a key that is none": (
+        ROSTER + 'key = "ssh-rsa AAAA"\n',
+        'key = "ssh-rsa AAAA"',
+        "sites.2.key",
+    ),
+    "one key for two sites": (
+        ROSTER.replace('"train"\n', f'"train"\nkey = "{KEY}"\n') + f'key = "{KEY}"\n',
+        "[[sites]]",
+        "two sites have the same key",
+    ),
+    "two sites that cannot hide": (
+        HIDING.replace('"train"', '"external"', 1) + "[secure_sum]\nset_changes = 2\n",
+        "[secure_sum]",
+        "secure_sum: 2 training sites, and fewer than 3 cannot hide",
+    ),
+    "a quorum in which two may have to hide": (
+        HIDING + "[quorum]\nmin_sites = 2\n[secure_sum]\nenabled = true\n",
+        "[secure_sum]",
+        "secure_sum: 2 training sites may answer, and fewer than 3",
+    ),
+    "fewer changes than none": (
+        HIDING + "[secure_sum]\nset_changes = -1\n",
+        "set_changes = -1",
+        "secure_sum.set_changes",
+    ),
+    "hidden weights that are to be compared": (
+        HIDING + '[secure_sum]\n[training]\nstrategy = "median"\n',
+        "[secure_sum]",
+        "the strategy median compares the sites' weights",
+    ),
+    "hidden sums of any size": (
+        HIDING + '[secure_sum]\n[harmonization]\ntransform = "none"\n',
+        "[secure_sum]",
+        "Set harmonization.transform to 'asinh'",
+    ),
     "a categorical covariate without levels": (
         ROSTER + "\n\n" + COVARIATE.format(name="sex", kind="categorical"),
         "[[harmonization.covariates]]",
@@ -202,6 +246,31 @@ def test_what_is_refused_names_the_line_and_the_reason(case: str) -> None:
     assert f"s.toml, line {number}: " in caught.value.what
     assert reason in caught.value.what
     assert caught.value.fix
+
+
+def test_sums_are_hidden_unless_the_study_says_so() -> None:
+    assert parse_study(HIDING).secure_sum.enabled
+    assert not parse_study(THREE).secure_sum.enabled
+    # What cannot be hidden is possible where nothing is to be.
+    for more in (
+        'strategy = "median"',
+        "[quorum]\nmin_sites = 2",
+        '[harmonization]\ntransform = "none"',
+    ):
+        with pytest.raises(StudyError, match="enabled = false"):
+            parse_study(HIDING + f"[training]\n{more}\n")
+        parse_study(THREE + f"[training]\n{more}\n")
+    with pytest.raises(StudyError, match="secure_sum: 1 training sites"):
+        parse_study(ROSTER.replace("secure_sum.enabled = false\n", ""))
+
+
+def test_a_key_is_an_openssh_line_and_may_be_left_out() -> None:
+    keyed = parse_study(ROSTER + f'key = "{KEY}"\n')
+    assert [site.key for site in keyed.sites] == ["", KEY]
+    assert keyed.fingerprint != parse_study(ROSTER).fingerprint
+    for bad in (f"{KEY} a@b", KEY[:-1], KEY + "=", KEY.replace("ed25519", "rsa"), f" {KEY}"):
+        with pytest.raises(StudyError, match=r"sites\.2\.key"):
+            parse_study(ROSTER + f'key = "{bad}"\n')
 
 
 def test_every_fault_is_listed_in_one_pass() -> None:
@@ -231,7 +300,7 @@ def test_the_fingerprint_sees_content_and_nothing_else() -> None:
     other = parse_study(
         "# a comment\ncnn = { dropout = 0.40, width = 5e-1 }   # inline\nseed = 2026\n"
         'sites = [{ role = "train", name = "a" }, { role = "external", name = "b" }]\n'
-        "name = 'tiny'\nfolds=1\n[training]\nrounds = 15\n"
+        "name = 'tiny'\nfolds=1\n[training]\nrounds = 15\n[secure_sum]\nenabled=false\n"
     )
     assert len(plain.fingerprint) == 64
     assert other.fingerprint == plain.fingerprint
@@ -255,7 +324,7 @@ def _changed(value: Any) -> list[Any]:
 
 
 def test_the_fingerprint_changes_with_any_value() -> None:
-    base = parse_study(ROSTER)
+    base = parse_study(THREE)
     content = base.model_dump(mode="json")
     prints = {base.fingerprint}
     tried = 0

@@ -12,8 +12,8 @@ import numpy as np
 from flwr.app import Error, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from common.messages import EnrolAnswer, TrainAnswer
-from common.records import unsealed
+from common.messages import EnrolAnswer, TrainAnswer, TrainQuestion
+from common.records import Envelope, unsealed
 from common.study import Study
 from server.directory import Present
 from server.federation import Federation
@@ -43,6 +43,7 @@ class FakeGrid:
     at_look : called at each look in the directory, with how many there were before
     dies_at : the push at which the coordinator dies, from 1
     asked : site and stage of all that was pushed; `pulled` the messages asked for at each pull
+    envelope : that of the question which a site's function answers now
     """
 
     sites: dict[str, Reply]
@@ -55,6 +56,7 @@ class FakeGrid:
     pulled: list[list[str]] = field(default_factory=list)
     since: dict[str, str] = field(default_factory=dict)
     looks: int = 0
+    envelope: Envelope | None = None
 
     def __post_init__(self) -> None:
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
@@ -97,17 +99,19 @@ class FakeGrid:
                 self.slow[site] -= 1
                 continue
             stage = message.metadata.message_type.removeprefix("query.")
-            reply = self.sites[site](stage, unsealed(message.content)[1])
+            self.envelope, question = unsealed(message.content)
+            reply = self.sites[site](stage, question)
             if reply is not None:
                 yield Message(reply, reply_to=message)
 
 
 def make_study(sites: Sequence[str] = ("a", "b"), **content: Any) -> Study:
-    """The named sites train and x is external; no question waits long."""
+    """The named sites train and x is external; no question waits long, nothing is under masks."""
     roles = dict.fromkeys(sites, "train") | {"x": "external"}
     roster = [{"name": name, "role": role} for name, role in roles.items()]
     quorum = {"deadline_seconds": dict.fromkeys(STAGES, DEADLINE)} | content.pop("quorum", {})
-    return Study.model_validate({"name": "tiny", "sites": roster, "quorum": quorum} | content)
+    defaults = {"name": "tiny", "quorum": quorum, "secure_sum": {"enabled": False}}
+    return Study.model_validate(defaults | {"sites": roster} | content)
 
 
 def federation_over(
@@ -134,13 +138,33 @@ def enrolled(site: str, study: Study, /, **changes: Any) -> EnrolAnswer:
     return EnrolAnswer(**content | changes)
 
 
-def trained(weights: Any, slices: int = 10, loss: float = 0.5, **changes: Any) -> TrainAnswer:
+def trained(
+    weights: Any,
+    slices: int = 10,
+    loss: float = 0.5,
+    question: TrainQuestion | None = None,
+    **changes: Any,
+) -> TrainAnswer:
+    """What a site says whose network has these weights now, and this mean loss over its slices.
+
+    Without a question they were zero before, and the site's slices are all.
+    """
+    change = weights
+    if question is not None:
+        moved = np.asarray(weights, np.float64) - question.weights
+        change = moved * (slices / question.slices)
     content: dict[str, Any] = {
         "slices": slices,
         "patients": 3,
-        "loss": loss,
-        "weights": np.asarray(weights, np.float32),
+        "loss": loss * slices,
+        "change": np.asarray(change, np.float32),
         "validation": np.array([1.0, 2.0]),
         "histogram": HISTOGRAM,
     }
     return TrainAnswer(**content | changes)
+
+
+def weights_of(answer: TrainAnswer, question: TrainQuestion) -> np.ndarray:
+    """The weights (float64) that a site has after its training, from what it says."""
+    moved = answer.change.astype(np.float64) * (question.slices / answer.slices)
+    return np.asarray(question.weights + moved)

@@ -44,7 +44,7 @@ def deliver(
     found = Delivery(grid, grid, QUESTION, "query.train", list(grid.sites), pause)  # type: ignore[arg-type]
     came = []
     for site, content in found.answers(time.monotonic() + seconds, enough):
-        came.append((site, float(from_record(TrainAnswer, content).weights[0])))
+        came.append((site, float(from_record(TrainAnswer, content).change[0])))
     return found, came
 
 
@@ -208,7 +208,7 @@ def test_a_question_is_sent_once_more_where_its_answer_was_of_no_use() -> None:
     found = Delivery(grid, grid, QUESTION, "query.train", ["b"], lambda: time.sleep(0.001))  # type: ignore[arg-type]
     came = []
     for site, content in found.answers(time.monotonic() + 5.0, lambda: False):
-        came.append(float(from_record(TrainAnswer, content).weights[0]))
+        came.append(float(from_record(TrainAnswer, content).change[0]))
         if len(came) == 1:
             found.again(site, "its worker rests")
             assert found.open["b"].reason == "its worker rests"

@@ -21,14 +21,17 @@ from coordinator_samples import (
 from common.errors import RunError
 from common.messages import EnrolAnswer, TrainAnswer, TrainQuestion
 from common.records import to_record
+from server.roster import Roster
 from server.stages import enrol
-from server.stages.enrol import Roster, compare
+from server.stages.enrol import compare
 
 pytestmark = pytest.mark.usefixtures("fast")
 
 NAMES = ("a", "b", "c")
 STUDY = make_study(NAMES, quorum={"min_sites": 2})
 ALL = make_study(NAMES)
+HIDING = make_study((*NAMES, "d"), quorum={"min_sites": 3}, secure_sum={"enabled": True})
+KEY = {"session_key": "0a" * 32, "signature": "b1" * 64}
 
 CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"recipe": "r2"}, "its recipe is not that of the others"),
@@ -47,7 +50,13 @@ class Sites:
 
     def __init__(self, study: Any = STUDY, **changes: dict[str, Any]) -> None:
         self.study = study
-        answers = {name: enrolled(name, study, **changes.get(name, {})) for name in (*NAMES, "x")}
+        keys = dict.fromkeys(study.training_sites, KEY if study.secure_sum.enabled else {})
+        answers = {
+            site.name: enrolled(
+                site.name, study, **keys.get(site.name, {}) | changes.get(site.name, {})
+            )
+            for site in study.sites
+        }
         self.grid = FakeGrid({name: site(answer) for name, answer in answers.items()})
 
     def enrol(self, folder: Path) -> Roster:
@@ -174,7 +183,7 @@ def test_a_resumed_run_asks_a_missing_site_later(tmp_path: Path) -> None:
     for name in NAMES:
         sites.grid.sites[name] = lambda *_: to_record(trained(np.ones(3)))
     zeros = np.zeros(3, np.float32)
-    question = TrainQuestion(STUDY.fingerprint, 0, 1, np.ones(2), zeros)
+    question = TrainQuestion(STUDY.fingerprint, 0, 1, 30, np.ones(2), zeros)
     answers = sites.federation.ask(question, roster.train, TrainAnswer)
     assert list(answers) == list(NAMES)
 
@@ -197,3 +206,57 @@ def test_nobody_came(tmp_path: Path) -> None:
         assert f"{name}: is not connected" in caught.value.what
     seconds = sites.federation.run.events()[-1]["seconds"]
     assert seconds >= DEADLINE
+
+
+NO_KEY = "its session key is none"
+BAD_KEYS: list[tuple[Any, str, dict[str, Any]]] = [
+    (HIDING, "b", {"session_key": "", "signature": ""}),
+    (HIDING, "b", {"session_key": "0a" * 31}),
+    (HIDING, "b", {"session_key": "0A" * 32}),
+    (HIDING, "b", {"session_key": "0x" * 32}),
+    (HIDING, "b", {"session_key": "0a" * 31 + "\n" * 2}),
+    (HIDING, "b", {"signature": ""}),
+    (HIDING, "b", {"signature": "b1" * 65}),
+    (HIDING, "b", {"signature": "patient P07 ".ljust(128)}),
+    (HIDING, "x", KEY),
+    (STUDY, "b", KEY),
+    (STUDY, "b", {"signature": "b1" * 64}),
+]
+
+
+@pytest.mark.parametrize(("study", "name", "changes"), BAD_KEYS)
+def test_who_hides_gives_a_session_key_and_nobody_else_does(
+    tmp_path: Path, study: Any, name: str, changes: dict[str, Any]
+) -> None:
+    sites = Sites(study, **{name: changes})
+    roster = sites.enrol(tmp_path / "run")
+    assert sites.failures == {name: f"quarantined: {NO_KEY}"}
+    assert name not in roster.answers
+    others = [one for one in study.training_sites if one != name]
+    if study is HIDING:
+        for one in roster.announced(others):
+            assert (one.key, one.signature) == (b"\x0a" * 32, b"\xb1" * 64)
+
+
+def test_a_resumed_run_takes_a_site_s_new_session_key(tmp_path: Path) -> None:
+    """As where the site's folder of the run was lost; all else is as it was."""
+    before = Sites(HIDING).enrol(tmp_path / "run")
+    new = {"session_key": "0c" * 32, "signature": "d1" * 64}
+    again = Sites(HIDING, b=new)
+    again.grid.away = {"d"}
+    after = again.enrol(tmp_path / "run")
+    assert after.train == before.train == (*NAMES, "d")
+    keys = {one.site: one.key for one in after.announced(after.train)}
+    # That of a site which is not back yet is the one that it had.
+    assert keys == dict.fromkeys("acd", b"\x0a" * 32) | {"b": b"\x0c" * 32}
+    held = json.loads((tmp_path / "run" / "cohort.json").read_text())
+    assert (held["b"]["session_key"], held["d"]["session_key"]) == ("0c" * 32, "0a" * 32)
+    assert held["b"] | KEY == vars(before.answers["b"])
+
+
+def test_several_sites_as_one_are_their_patients_and_slices() -> None:
+    answers = {name: enrolled(name, STUDY, positive=5 + k, slices=40 - k)
+               for k, name in enumerate(NAMES)}  # fmt: skip
+    pooled = Roster(answers, NAMES, ()).pooled(("a", "c"))
+    assert (pooled.positive, pooled.negative, pooled.slices) == (12, 16, 78)
+    assert (pooled.site, pooled.session_key, pooled.signature) == ("a, c", "", "")

@@ -10,6 +10,7 @@ import pytest
 from coordinator_samples import FakeGrid, Reply, enrolled, federation_over, make_study, trained
 from flwr.app import ArrayRecord, ConfigRecord, Error, RecordDict
 
+from common.course import describe, exchange_of
 from common.errors import Interrupted, RunError
 from common.messages import (
     EnrolQuestion,
@@ -20,15 +21,22 @@ from common.messages import (
     TrainAnswer,
     TrainQuestion,
 )
-from common.records import packed_arrays, packed_record, record_bytes, refusal_record, to_record
+from common.records import (
+    Envelope,
+    packed_arrays,
+    packed_record,
+    record_bytes,
+    refusal_record,
+    sealed,
+    to_record,
+)
 from server.federation import Federation
-from server.journal import describe, exchange_of
 
 pytestmark = pytest.mark.usefixtures("fast")
 
 STUDY = make_study()
 VALUES = {"a": 30, "b": 20, "x": 10}
-QUESTION = TrainQuestion(STUDY.fingerprint, 0, 3, np.ones(2), np.zeros(4, np.float32))
+QUESTION = TrainQuestion(STUDY.fingerprint, 0, 3, 30, np.ones(2), np.zeros(4, np.float32))
 
 
 def answer(name: str) -> RecordDict:
@@ -57,7 +65,7 @@ def test_answers_come_in_the_order_asked_whatever_order_they_arrived_in(
     answers = federation.ask(QUESTION, order, TrainAnswer)
     assert list(answers) == order
     assert len(answers) == 2
-    assert [one.weights[0] for one in answers.values()] == [VALUES[name] for name in order]
+    assert [one.change[0] for one in answers.values()] == [VALUES[name] for name in order]
     assert answers.missing == {}
     with pytest.raises(KeyError):
         answers["x"]
@@ -65,7 +73,8 @@ def test_answers_come_in_the_order_asked_whatever_order_they_arrived_in(
     event = federation.run.events()[-1]
     assert (event["event"], event["stage"]) == ("asked", "train")
     assert (event["round"], event["fold"]) == (3, 0)
-    sent, back = record_bytes(to_record(QUESTION)), record_bytes(answer("a"))
+    letter = sealed(to_record(QUESTION), Envelope(federation.run.identity, "train.0.3"))
+    sent, back = record_bytes(letter), record_bytes(answer("a"))
     assert set(event["sites"]) == {"a", "b"}
     for one in event["sites"].values():
         assert (one["received_bytes"], one["sent_bytes"]) == (sent, back)
@@ -124,7 +133,7 @@ def test_a_site_that_fails_is_named_with_its_reason(tmp_path: Path, case: str) -
     grid.sites["b"] = lambda *_: answer("b")
     before = len(grid.asked)
     again = federation.ask(QUESTION, ["a", "b"], TrainAnswer)
-    assert [one.weights[0] for one in again.values()] == [30, 20]
+    assert [one.change[0] for one in again.values()] == [30, 20]
     assert grid.asked[before:] == [("b", "train")]
 
 

@@ -18,10 +18,11 @@ from flwr.app import RecordDict
 from common import files as files_module
 from common.errors import RunError
 from common.messages import FuseAnswer, FuseQuestion, TrainAnswer, TrainQuestion, ValidateAnswer
-from common.records import to_record
+from common.records import digest_of, to_record
+from common.secure_sum.session import Announcement
 from server.federation import Federation
-from server.journal import Answers, Exchange, digest_of, read_answer, write_answer
-from server.strategies import mean_update
+from server.journal import Answers, Exchange, read_answer, write_answer
+from server.plain_sum import plain_sum
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -31,7 +32,7 @@ STUDY = make_study(NAMES, quorum={"min_sites": 2})
 
 def question(number: int = 1, weights: float = 0.0) -> TrainQuestion:
     at = np.full(4, weights, np.float32)
-    return TrainQuestion(STUDY.fingerprint, 0, number, np.ones(2), at)
+    return TrainQuestion(STUDY.fingerprint, 0, number, 30, np.ones(2), at)
 
 
 def says(value: float, size: int = 4) -> Reply:
@@ -44,7 +45,7 @@ def over(folder: Path, **others: Reply) -> tuple[Federation, FakeGrid]:
 
 
 def values(answers: Answers[TrainAnswer]) -> dict[str, float]:
-    return {name: float(one.weights[0]) for name, one in answers.items()}
+    return {name: float(one.change[0]) for name, one in answers.items()}
 
 
 EVERY = [
@@ -88,7 +89,7 @@ def test_an_answer_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mon
             exchange.keep(site, trained([2.0]))
     monkeypatch.undo()
     assert exchange.answered(NAMES) == ["a"]
-    assert read_answer(exchange.folder / "a.answer", TrainAnswer).weights.tolist() == [1.0]
+    assert read_answer(exchange.folder / "a.answer", TrainAnswer).change.tolist() == [1.0]
     assert sorted(os.listdir(exchange.folder)) == ["a.answer", "question.json"]
 
 
@@ -200,7 +201,48 @@ def test_nothing_but_numbers_and_reasons_is_written_down(tmp_path: Path) -> None
         "sites": ["a", "c"],
         "missing": {"b": "is not connected"},
     }
-    assert set(json.loads((folder / "question.json").read_text())) == {"digest"}
+    asked = json.loads((folder / "question.json").read_text())
+    assert asked == {"digest": digest_of(to_record(question())), "keys": {}}
+
+
+def announced(**keys: int) -> tuple[Announcement, ...]:
+    return tuple(Announcement(site, bytes([own] * 32), b"") for site, own in keys.items())
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_answers_under_the_masks_of_other_keys_are_of_no_use_until_they_are_settled(
+    tmp_path: Path, settled: bool
+) -> None:
+    def opened(**keys: int) -> Exchange:
+        return Exchange.open(tmp_path, "train.0.1", to_record(question()), announced(**keys))
+
+    exchange = opened(a=1, b=2, c=3)
+    for name in NAMES:
+        exchange.keep(name, trained([1.0]))
+    if settled:
+        exchange.settle(NAMES, {})
+    assert opened(a=1, b=2, c=3).answered(NAMES) == list(NAMES)
+    again = opened(a=1, b=7, c=3)
+    assert again.answered(NAMES) == (list(NAMES) if settled else [])
+    # The new keys are those of the exchange now.
+    again.keep("a", trained([2.0]))
+    assert "a" in opened(a=1, b=7, c=3).answered(NAMES)
+    with pytest.raises(RunError, match="belong to another question"):
+        Exchange.open(tmp_path, "train.0.1", to_record(question(weights=1.0)), announced(a=1))
+
+
+def test_each_set_of_sites_has_a_place_of_its_own(tmp_path: Path) -> None:
+    def opened(attempt: int, name: str = "train.0.1") -> Exchange:
+        return Exchange.open(tmp_path, name, to_record(question()), attempt=attempt)
+
+    opened(1).keep("a", trained([1.0]))
+    opened(2).keep("b", trained([2.0]))
+    opened(12).keep("c", trained([3.0]))
+    opened(1, "train.0.10").keep("c", trained([4.0]))
+    assert opened(1).answered(NAMES) == ["a"]
+    assert opened(2).answered(NAMES) == ["b"]
+    Exchange.forget(tmp_path, "train.0.1")
+    assert [path.name for path in tmp_path.iterdir()] == ["train.0.10"]
 
 
 SIZE = 500_000
@@ -212,11 +254,11 @@ def many(folder: Path) -> tuple[Federation, TrainQuestion]:
     grid = FakeGrid({name: says(k, SIZE) for k, name in enumerate(MANY)})
     federation, _ = federation_over(grid, folder, study)
     zeros = np.zeros(SIZE, np.float32)
-    return federation, TrainQuestion(study.fingerprint, 0, 1, np.ones(2), zeros)
+    return federation, TrainQuestion(study.fingerprint, 0, 1, 80, np.ones(2), zeros)
 
 
 def test_memory_does_not_grow_with_the_number_of_sites(tmp_path: Path) -> None:
-    """Eight answers of 2 MB are taken in and averaged in the room of a few, garbage or not."""
+    """Eight answers of 2 MB are taken in and added up in the room of a few, garbage or not."""
     federation, asked = many(tmp_path / "run")
     one = 4 * SIZE
     gc.collect()
@@ -226,20 +268,20 @@ def test_memory_does_not_grow_with_the_number_of_sites(tmp_path: Path) -> None:
         answers = federation.ask(asked, MANY, TrainAnswer, judge=_looks_at_all)
         held, taken_in = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        mean, _ = mean_update(answers)
-        _, averaged = tracemalloc.get_traced_memory()
+        summed = plain_sum(TrainAnswer, answers.values())
+        _, added = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
         gc.enable()
-    assert mean[0] == pytest.approx(3.5)
+    assert summed.change[0] == sum(range(len(MANY)))
     # What stays is the question, which the fake Grid holds; the running sum is in float64.
     assert held < 1.5 * one
     assert taken_in < 7 * one
-    assert averaged - held < 9 * one
+    assert added - held < 9 * one
 
 
 def _looks_at_all(answers: Any) -> dict[str, str]:
-    assert len({float(one.weights[0]) for one in answers.values()}) == len(MANY)
+    assert len({float(one.change[0]) for one in answers.values()}) == len(MANY)
     return {}
 
 
@@ -251,7 +293,7 @@ def test_answers_let_go_of_what_they_gave(tmp_path: Path) -> None:
         seen: list[weakref.ref[Any]] = []
         for answer in answers.values():
             assert [one for one in seen if one() is not None] == []
-            seen.append(weakref.ref(answer.weights))
+            seen.append(weakref.ref(answer.change))
         del answer
         assert [one for one in seen if one() is not None] == []
     finally:

@@ -29,7 +29,7 @@ SOON = 20.0
 
 def training(number: int, fingerprint: str = "f") -> TrainQuestion:
     zeros = np.zeros(4, np.float32)
-    return TrainQuestion(fingerprint, 0, number, np.ones(2), zeros)
+    return TrainQuestion(fingerprint, 0, number, 40, np.ones(2), zeros)
 
 
 @dataclass

@@ -20,9 +20,9 @@ from harmonization import Reference
 from server.candidates import Choice, choose
 from server.model_card import model_card
 from server.results import results
+from server.roster import Roster
 from server.run import RunFolder
 from server.stages.calibrate import Calibrated
-from server.stages.enrol import Roster
 from server.stages.fuse import Fused
 from server.stages.harmonize import Harmonized
 from server.stages.validate import Validated

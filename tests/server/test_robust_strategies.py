@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from coordinator_samples import make_study, trained
+from coordinator_samples import make_study, trained, weights_of
 from flwr.supercore.task_identity import TaskIdentity
 from pydantic import ValidationError
 
-from common.messages import TrainAnswer
-from common.study import Training
+from common.messages import TrainAnswer, TrainQuestion
+from common.study_tables import Training
+from server.plain_sum import plain_sum
 from server.strategies import Aggregator
 
 SIZE = 200
@@ -20,14 +21,25 @@ def identity() -> None:
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
 
 
+def asked(start: np.ndarray) -> TrainQuestion:
+    return TrainQuestion("f", 0, 1, 1000, np.ones(2), start)
+
+
+def answers(updates: np.ndarray, start: np.ndarray) -> list[TrainAnswer]:
+    return [
+        trained(start + update, slices=5 + 3 * k, question=asked(start))
+        for k, update in enumerate(updates)
+    ]
+
+
 def aggregated(
     strategy: str, updates: np.ndarray, start: np.ndarray, **options: float
 ) -> np.ndarray:
-    given: dict[str, TrainAnswer] = {
-        f"site-{k}": trained(start + update, slices=5 + 3 * k) for k, update in enumerate(updates)
-    }
-    training = Training.model_validate({"strategy": strategy} | options)
-    return Aggregator(training).aggregate(1, start, given)
+    question, given = asked(start), answers(updates, start)
+    aggregator = Aggregator(Training.model_validate({"strategy": strategy} | options))
+    return aggregator.merge(
+        question, given if aggregator.robust else [plain_sum(TrainAnswer, given)]
+    )
 
 
 def drawn(seed: int, sites: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -38,15 +50,15 @@ def drawn(seed: int, sites: int, scale: float = 1.0) -> tuple[np.ndarray, np.nda
     return start, updates.astype(np.float32)
 
 
-def weights_of(start: np.ndarray, updates: np.ndarray) -> np.ndarray:
-    """The sites' weights as they are sent, in float32."""
-    return (start + updates).astype(float)
+def weights_of_all(start: np.ndarray, updates: np.ndarray) -> np.ndarray:
+    """The sites' weights as what they send says, whose changes are in float32."""
+    return np.stack([weights_of(one, asked(start)) for one in answers(updates, start)])
 
 
 @pytest.mark.parametrize("sites", [1, 2, 3, 4, 7])
 def test_the_median_is_numpy_s(sites: int) -> None:
     start, updates = drawn(sites, sites)
-    expected = np.median(weights_of(start, updates), axis=0)
+    expected = np.median(weights_of_all(start, updates), axis=0)
     found = aggregated("median", updates, start)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
     assert found.dtype == np.float32
@@ -55,7 +67,7 @@ def test_the_median_is_numpy_s(sites: int) -> None:
 @pytest.mark.parametrize(("sites", "fraction", "cut"), [(5, 0.2, 1), (4, 0.3, 1), (9, 0.25, 2)])
 def test_the_trimmed_mean_leaves_the_ends_out(sites: int, fraction: float, cut: int) -> None:
     start, updates = drawn(sites, sites)
-    ordered = np.sort(weights_of(start, updates), axis=0)
+    ordered = np.sort(weights_of_all(start, updates), axis=0)
     found = aggregated("trimmed_mean", updates, start, trimmed_fraction=fraction)
     np.testing.assert_allclose(found, ordered[cut : sites - cut].mean(axis=0), rtol=1e-6, atol=1e-6)
 
@@ -76,7 +88,7 @@ def test_krum_takes_the_site_closest_to_the_others(sites: int, scale: float) -> 
     for seed in range(6):
         start, updates = drawn(seed, sites, scale)
         start *= 100.0
-        weights = weights_of(start, updates)
+        weights = weights_of_all(start, updates)
         found = aggregated("krum", updates, start, distrusted_sites=1)
         assert found.tobytes() == weights[by_krum(weights, 1)].astype(np.float32).tobytes()
 

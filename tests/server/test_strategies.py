@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from coordinator_samples import trained
+from coordinator_samples import trained, weights_of
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from common.errors import RunError
-from common.messages import Arrays, TrainAnswer
-from common.study import Training
-from server.strategies import ROBUST, Aggregator, make_strategy, mean_update
+from common.messages import Arrays, TrainAnswer, TrainQuestion
+from common.study_tables import ROBUST, Training
+from server.plain_sum import plain_sum
+from server.strategies import Aggregator, make_strategy
 
 ROUNDS, SIZE = 4, 30
 SLICES = {"a": 10, "b": 25, "c": 7}
@@ -39,18 +41,37 @@ def training(strategy: str, **options: object) -> Training:
     )
 
 
+def asked(number: int, weights: np.ndarray) -> TrainQuestion:
+    """The question of a round, which not all sites answer: their slices are fewer than its."""
+    return TrainQuestion("f", 0, number, 50, np.ones(2), np.asarray(weights, np.float32))
+
+
 def answers(number: int, weights: np.ndarray) -> Answers:
-    rng = np.random.default_rng(number)
-    return {name: trained(weights + rng.normal(size=SIZE), count) for name, count in SLICES.items()}
+    rng, question = np.random.default_rng(number), asked(number, weights)
+    return {
+        name: trained(weights + rng.normal(size=SIZE), count, question=question)
+        for name, count in SLICES.items()
+    }
+
+
+def merged(
+    aggregator: Aggregator, number: int, weights: np.ndarray, given: Mapping[str, TrainAnswer]
+) -> np.ndarray:
+    """The next weights, from each answer for the robust strategies, else from their sum."""
+    handed = given.values()
+    if not aggregator.robust:
+        handed = [plain_sum(TrainAnswer, handed)]  # type: ignore[assignment]
+    return aggregator.merge(asked(number, weights), handed)
 
 
 def start() -> np.ndarray:
     return np.random.default_rng(100).normal(size=SIZE).astype(np.float32)
 
 
-def pooled_mean(given: Mapping[str, TrainAnswer]) -> np.ndarray:
+def pooled_mean(given: Mapping[str, TrainAnswer], question: TrainQuestion) -> np.ndarray:
     counts = [one.slices for one in given.values()]
-    return np.average([one.weights.astype(float) for one in given.values()], axis=0, weights=counts)
+    own = [weights_of(one, question) for one in given.values()]
+    return np.asarray(np.average(own, axis=0, weights=counts))
 
 
 def by_hand(strategy: str) -> Iterator[np.ndarray]:
@@ -58,7 +79,8 @@ def by_hand(strategy: str) -> Iterator[np.ndarray]:
     weights = start().astype(float)
     m, v = np.zeros(SIZE), np.zeros(SIZE)
     for number in range(1, ROUNDS + 1):
-        step = pooled_mean(answers(number, weights.astype(np.float32))) - weights
+        question = asked(number, weights)
+        step = pooled_mean(answers(number, question.weights), question) - weights
         if strategy in {"fedavg", "fedprox"}:
             weights = weights + step
         elif strategy == "fedavgm":
@@ -82,15 +104,16 @@ def test_rounds_are_the_arithmetic_written_out(strategy: str) -> None:
     weights = start()
     for number, expected in enumerate(by_hand(strategy), start=1):
         given = answers(number, weights)
-        weights = aggregator.aggregate(number, weights, given)
+        weights = merged(aggregator, number, weights, given)
         assert weights.dtype == np.float32
         np.testing.assert_allclose(weights, expected, rtol=2e-5, atol=2e-5)
 
 
-def reply(node: int, one: TrainAnswer) -> Message:
+def reply(node: int, one: TrainAnswer, question: TrainQuestion) -> Message:
+    own = weights_of(one, question).astype(np.float32)
     content = RecordDict(
         {
-            "arrays": ArrayRecord({"w": Array(one.weights)}),
+            "arrays": ArrayRecord({"w": Array(own)}),
             "metrics": MetricRecord({"num-examples": one.slices}),
         }
     )
@@ -115,26 +138,29 @@ def test_rounds_are_what_flower_makes_of_all_replies_at_once(strategy: str) -> N
             ConfigRecord(),
             Nodes(),  # type: ignore[arg-type]
         )
-        replies = [reply(node, one) for node, one in enumerate(given.values(), start=1)]
+        question = asked(number, weights)
+        replies = [reply(node, one, question) for node, one in enumerate(given.values(), start=1)]
         expected = flower.aggregate_train(number, replies)[0]
         assert expected is not None
-        weights = own.aggregate(number, weights, given)
+        weights = merged(own, number, weights, given)
         np.testing.assert_allclose(weights, expected["w"].numpy(), rtol=2e-6, atol=2e-6)
 
 
 def test_the_mean_is_that_of_the_pooled_slices() -> None:
     rng = np.random.default_rng(0)
+    question = asked(1, np.zeros(5000))
     given = {
-        name: trained(rng.normal(size=5000) * 10.0**power, count)
+        name: trained(rng.normal(size=5000) * 10.0**power, count, question=question)
         for (name, count), power in zip(SLICES.items(), (-3, 0, 2), strict=True)
     }
-    mean, slices = mean_update(given)
-    assert slices == sum(SLICES.values())
+    summed = plain_sum(TrainAnswer, given.values())
+    assert summed.slices == sum(SLICES.values())
+    mean = Aggregator(training("fedavg")).merge(question, [summed])
     assert mean.dtype == np.float32
-    expected = pooled_mean(given)
+    expected = pooled_mean(given, question)
     np.testing.assert_allclose(mean, expected, rtol=1e-7, atol=1e-7 * np.abs(expected).max())
-    with pytest.raises(RunError, match="No site's weights are left"):
-        mean_update({})
+    with pytest.raises(RunError, match="no answers to add up"):
+        plain_sum(TrainAnswer, [])
 
 
 class OnDisk(Mapping[str, TrainAnswer]):
@@ -145,7 +171,7 @@ class OnDisk(Mapping[str, TrainAnswer]):
 
     def __getitem__(self, site: str) -> TrainAnswer:
         one = self.given[site]
-        return trained(one.weights.copy(), one.slices)
+        return replace(one, change=one.change.copy())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.given)
@@ -157,20 +183,20 @@ class OnDisk(Mapping[str, TrainAnswer]):
 @pytest.mark.parametrize("strategy", [*STRATEGIES, *sorted(ROBUST)])
 def test_it_does_not_matter_how_answers_are_stored(strategy: str) -> None:
     given = answers(1, start())
-    before = {name: one.weights.copy() for name, one in given.items()}
+    before = {name: one.change.copy() for name, one in given.items()}
     one, two = (
-        Aggregator(training(strategy, distrusted_sites=0)).aggregate(1, start(), form)
+        merged(Aggregator(training(strategy, distrusted_sites=0)), 1, start(), form)
         for form in (given, OnDisk(given))
     )
     assert one.tobytes() == two.tobytes()
     # Answers are only read.
-    for name, weights in before.items():
-        assert given[name].weights.tobytes() == weights.tobytes()
+    for name, change in before.items():
+        assert given[name].change.tobytes() == change.tobytes()
 
 
 def test_fedprox_adds_as_fedavg_does() -> None:
     given = answers(1, start())
-    one, two = (Aggregator(training(name)).aggregate(1, start(), given) for name in STRATEGIES[:2])
+    one, two = (merged(Aggregator(training(name)), 1, start(), given) for name in STRATEGIES[:2])
     assert one.tobytes() == two.tobytes()
 
 
@@ -179,7 +205,7 @@ def test_fedprox_adds_as_fedavg_does() -> None:
 def test_a_restored_strategy_goes_on_to_the_last_bit(strategy: str, stopped_after: int) -> None:
     def run(aggregator: Aggregator, weights: np.ndarray, first: int) -> Iterator[np.ndarray]:
         for number in range(first, ROUNDS + 1):
-            weights = aggregator.aggregate(number, weights, answers(number, weights))
+            weights = merged(aggregator, number, weights, answers(number, weights))
             yield weights
 
     whole = list(run(Aggregator(training(strategy)), start(), 1))
@@ -199,11 +225,10 @@ def test_a_restored_strategy_goes_on_to_the_last_bit(strategy: str, stopped_afte
 
 
 def test_one_site_alone_is_enough() -> None:
-    given = {"a": trained(start() + 1, 5)}
+    given = {"a": trained(start() + 1, 5, question=asked(1, start()))}
     for strategy in STRATEGIES:
-        found = Aggregator(training(strategy, server_learning_rate=1.0)).aggregate(
-            1, start(), given
-        )
+        aggregator = Aggregator(training(strategy, server_learning_rate=1.0))
+        found = merged(aggregator, 1, start(), given)
         if strategy in {"fedavg", "fedprox", "fedavgm"}:
             np.testing.assert_allclose(found, start() + 1, rtol=1e-6, atol=1e-6)
         assert np.isfinite(found).all()

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from coordinator_samples import FakeGrid, Killed, enrolled, federation_over, make_study, trained
+from coordinator_samples import (
+    FakeGrid,
+    Killed,
+    enrolled,
+    federation_over,
+    make_study,
+    trained,
+    weights_of,
+)
 from flwr.app import RecordDict
 
 from common.cnn import initial_weights
@@ -17,9 +26,9 @@ from common.messages import TrainAnswer, TrainQuestion
 from common.records import from_record, to_record
 from common.study import Study
 from server.federation import Federation
+from server.roster import Roster
 from server.run import RunFolder
 from server.stages import train
-from server.stages.enrol import Roster
 from server.stages.harmonize import Harmonized
 
 pytestmark = pytest.mark.usefixtures("fast")
@@ -34,11 +43,13 @@ CONTENT: dict[str, Any] = {
         "rounds": 4,
         "averaged_rounds": 3,
         "server_momentum": 0.5,
+        "learning_rate": 1.0,
     },
 }
 STUDY = make_study(**CONTENT)
 FOUR = ("a", "b", "c", "d")
-BALANCE = np.array([[0.8, 1.3], [0.9, 1.1]])
+CLASSES = np.array([[35, 22], [30, 27]])
+BALANCE = 57 / (2 * CLASSES)
 SIZES = {"a": 10, "b": 20, "c": 15, "d": 12}
 
 
@@ -48,7 +59,7 @@ def honest(site: str) -> Trainer:
     def reply(question: TrainQuestion) -> TrainAnswer:
         rng = np.random.default_rng([SIZES[site], question.fold, question.round])
         step = rng.normal(size=question.weights.size)
-        return trained(0.9 * question.weights + step, slices=SIZES[site])
+        return trained(0.9 * question.weights + step, SIZES[site], question=question)
 
     return reply
 
@@ -80,7 +91,7 @@ class Sites:
             self.study.training_sites,
             self.study.external_sites,
         )
-        harmonized = Harmonized([], [], BALANCE, {})
+        harmonized = Harmonized([], [], CLASSES, {})
         return train.run(self.federation, self.federation.run, roster, harmonized)
 
     def asked(self, name: str) -> list[tuple[int, int]]:
@@ -97,14 +108,16 @@ def test_a_fold_s_network_is_the_mean_of_its_last_rounds(tmp_path: Path) -> None
         assert sites.asked(name) == EVERY
     for fold, network in enumerate(networks):
         own = [q for q in sites.questions["a"] if q.fold == fold]
-        assert all((q.class_weights == BALANCE[fold]).all() for q in own)
+        for question in own:
+            np.testing.assert_allclose(question.class_weights, BALANCE[fold], rtol=1e-15)
+            assert question.slices == 57
         start = initial_weights(0.02, STUDY.cnn.dropout, 128, STUDY.seed + fold)
         assert own[0].weights.tobytes() == start.tobytes()
         weights, vector, states = start.astype(float), np.zeros(start.size), []
         for question in own:
             # Round r begins at the weights of round r - 1.
             np.testing.assert_allclose(question.weights, weights, rtol=1e-4, atol=1e-4)
-            answers = [honest(name)(question).weights.astype(float) for name in ("a", "b")]
+            answers = [weights_of(honest(name)(question), question) for name in ("a", "b")]
             vector = 0.5 * vector + np.average(answers, axis=0, weights=[10, 20]) - question.weights
             weights = question.weights + vector
             states.append(weights)
@@ -209,7 +222,8 @@ def test_sites_that_change_from_round_to_round(tmp_path: Path) -> None:
     study = make_study(
         FOUR,
         quorum={"min_sites": 2},
-        **CONTENT | {"folds": 1, "training": {"rounds": 3, "averaged_rounds": 1}},
+        **CONTENT
+        | {"folds": 1, "training": {"rounds": 3, "averaged_rounds": 1, "learning_rate": 1.0}},
     )
     sites = Sites(study)
     gone = {1: set(), 2: {"b"}, 3: {"c", "d"}}
@@ -223,8 +237,8 @@ def test_sites_that_change_from_round_to_round(tmp_path: Path) -> None:
     weights = initial_weights(0.02, study.cnn.dropout, 128, study.seed)
     for number in (1, 2, 3):
         names = [name for name in FOUR if name not in gone[number]]
-        question = TrainQuestion("", 0, number, BALANCE[0], weights)
-        own = [honest(name)(question).weights.astype(float) for name in names]
+        question = TrainQuestion("", 0, number, 57, BALANCE[0], weights)
+        own = [weights_of(honest(name)(question), question) for name in names]
         counts = [SIZES[name] for name in names]
         weights = np.average(own, axis=0, weights=counts).astype(np.float32)
     np.testing.assert_allclose(network, weights, rtol=1e-6, atol=1e-6)
@@ -233,3 +247,20 @@ def test_sites_that_change_from_round_to_round(tmp_path: Path) -> None:
         ["b"],
         ["c", "d"],
     ]
+
+
+def test_a_robust_strategy_sees_each_site_s_weights(tmp_path: Path) -> None:
+    training = {"strategy": "median", "rounds": 1, "averaged_rounds": 1, "learning_rate": 1.0}
+    study = make_study(FOUR, **CONTENT | {"folds": 1, "training": training})
+
+    def loses_more(question: TrainQuestion) -> TrainAnswer:
+        answer = honest("c")(question)
+        return replace(answer, loss=2.5 * answer.slices)
+
+    sites = Sites(study, c=loses_more)
+    network = sites.run(tmp_path / "run")[0]
+    (question,) = sites.questions["a"]
+    own = [weights_of(honest(name)(question), question) for name in FOUR]
+    np.testing.assert_allclose(network, np.median(own, axis=0), rtol=1e-6, atol=1e-6)
+    (measured,) = (e for e in sites.federation.run.events() if e["event"] == "measured")
+    assert measured["training_loss"] == pytest.approx(0.5 + 2.0 * SIZES["c"] / 57, abs=1e-6)

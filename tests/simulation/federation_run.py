@@ -39,6 +39,7 @@ def tiny_study(folds: int = 2) -> Study:
             "cnn": {"width": 0.05},
             "training": {"strategy": "fedavgm", "rounds": 2, "averaged_rounds": 1},
             "fusion": {"sizes": [2, 4], "inverse_penalties": [0.3, 1.0], "patient_score": "mean"},
+            "secure_sum": {"enabled": False},
         }
     )
 
@@ -109,7 +110,12 @@ def quiet(stage: str, detail: str) -> None:
 
 def workers_of(sites: Path, study: Study) -> dict[str, WorkerDesk]:
     """The sites' own workers, in this process."""
-    return {name: local_worker(str(sites / name), study.canonical()) for name in NAMES}
+    names = [site.name for site in study.sites]
+    keys = tuple(bytes([number]) * 32 for number in range(len(names)))
+    return {
+        name: local_worker(str(sites / name), study.canonical(), keys, place)
+        for place, name in enumerate(names)
+    }
 
 
 def run_near(

@@ -24,8 +24,8 @@ from federation_run import (
 )
 from flwr.app import RecordDict
 
-from common.records import unsealed
-from server.journal import Exchange, digest_of
+from common.records import digest_of, unsealed
+from server.journal import Exchange
 from server.run import RunFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("impatient")]

@@ -9,7 +9,7 @@ import pytest
 from flwr.app import ConfigRecord, RecordDict
 from phantom_site import NAME, in_envelope, make_site, tiny_study
 
-from client.approved import approve
+from client.approved import ApprovalWithdrawn, approve, revoke
 from client.worker.desk import WorkerDesk
 from client.worker.worker import Worker
 from common.errors import CohortError, MyoFedError
@@ -31,7 +31,7 @@ def desk(made: Path, monkeypatch: pytest.MonkeyPatch) -> WorkerDesk:
     for path in (made / "studies").glob("*"):
         path.unlink()
 
-    def echo(worker: Worker, stage: str, record: RecordDict) -> RecordDict:
+    def echo(worker: Worker, stage: str, record: RecordDict, *_: object) -> RecordDict:
         return record
 
     monkeypatch.setattr(Worker, "ask", echo)
@@ -64,6 +64,34 @@ def test_approvals_count_from_the_next_question_on(
     assert f"approved: {STUDY.fingerprint[:12]}" in caplog.text
     path.unlink()
     assert code_of(desk.ask("enrol", in_envelope(enrol()))) == "study-mismatch"
+
+
+def test_a_withdrawal_counts_from_the_next_question_on(
+    desk: WorkerDesk, made: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = approve(made, STUDY)
+    assert "refusal" not in unfolded(desk.ask("enrol", in_envelope(enrol())))
+    old = path.with_suffix(".approval").read_bytes()
+    assert revoke(made, STUDY.fingerprint)
+    asked = unfolded(desk.ask("enrol", in_envelope(enrol())))
+    refused = from_answer(EnrolAnswer, asked)
+    assert refused == Refusal("approval-withdrawn", ApprovalWithdrawn.public)
+    assert "withdrew its approval" in caplog.text
+    path.with_suffix(".approval").write_bytes(old)
+    assert code_of(desk.ask("enrol", in_envelope(enrol()))) == "approval-withdrawn"
+    approve(made, STUDY)
+    assert "refusal" not in unfolded(desk.ask("enrol", in_envelope(enrol())))
+
+
+def test_a_study_that_somebody_put_there_is_refused(desk: WorkerDesk, made: Path) -> None:
+    path = approve(made, STUDY)
+    path.with_name(f"{OTHER.fingerprint}.json").write_text(OTHER.canonical())
+    assert code_of(desk.ask("enrol", in_envelope(enrol(OTHER)))) == "study-mismatch"
+    signed = path.with_suffix(".approval")
+    copy = path.with_name(f"{OTHER.fingerprint}.approval")
+    copy.write_text(signed.read_text().replace(STUDY.fingerprint, OTHER.fingerprint))
+    assert code_of(desk.ask("enrol", in_envelope(enrol(OTHER)))) == "study-mismatch"
+    assert "refusal" not in unfolded(desk.ask("enrol", in_envelope(enrol())))
 
 
 def test_an_edited_approval_is_refused(desk: WorkerDesk, made: Path) -> None:

@@ -27,9 +27,10 @@ from client.link.line import WorkerLine
 from client.link.place import SOCKET, target_of
 from client.link.wire import pack
 from client.worker.worker import Worker
+from common.course import exchange_of
 from common.folding import unfolded
 from common.messages import EnrolAnswer, Refusal
-from common.records import from_answer, to_record
+from common.records import Envelope, from_answer, to_record
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -85,7 +86,8 @@ def test_a_site_answers_from_its_own_process_with_the_same_bits(site: Path, star
     for question in questions(STUDY):
         far = unfolded(line.ask(question.stage, in_envelope(question)))
         assert "refusal" not in far, question.stage
-        expected = near.ask(question.stage, to_record(question))
+        envelope = Envelope("run-near", exchange_of(question))
+        expected = near.ask(question.stage, to_record(question), envelope)
         assert pack("any", far).parts == pack("any", expected).parts, question.stage
     answer = from_answer(EnrolAnswer, line.ask("enrol", enrol))
     assert isinstance(answer, EnrolAnswer)

@@ -68,5 +68,6 @@ def test_what_could_wrap_in_the_sum_is_refused_and_its_value_is_not_told(form: F
 
 def test_the_smallest_numbers_of_either_sign() -> None:
     smallest = 2.0**-STATISTICS.fraction
-    values = np.array([smallest, -smallest, 0.0, -0.0, -1.0, -(2.0**32), -(2.0**50)])
+    carried = [-(2.0**-32), -(2.0**-33), -1.0, -(2.0**16), -(2.0**30), 2.0**30]
+    values = np.array([smallest, -smallest, 0.0, -0.0, *carried])
     assert STATISTICS.decode(STATISTICS.encode(values, 1)).tolist() == values.tolist()

@@ -1,0 +1,96 @@
+"""The course of a run: which questions a study has, in which order, and how each is named.
+
+A question's place in the run, its *exchange*, follows from what it asks. A site answers what is on
+the course of the study that it approved, and nothing that lies behind it.
+"""
+
+from __future__ import annotations
+
+from common.errors import MyoFedError
+from common.messages import (
+    CalibrateQuestion,
+    EnrolQuestion,
+    FuseQuestion,
+    HarmonizeQuestion,
+    Question,
+    TrainQuestion,
+    ValidateQuestion,
+)
+from common.study import Study
+
+MOST_NEWTON_ROUNDS = 40
+"""Rounds in which the heads must have converged."""
+
+Position = tuple[int, ...]
+
+
+class OffCourse(MyoFedError):
+    """A question is not one of the study's, or comes out of turn, or asks twice."""
+
+    code = "off-course"
+    public = "The site was asked something that the study does not ask, or not now, or once only."
+
+
+def details_of(question: Question) -> dict[str, object]:
+    """Say which of its stage's questions this is."""
+    names = ("step", "fold", "round")
+    return {name: getattr(question, name) for name in names if hasattr(question, name)}
+
+
+def exchange_of(question: Question) -> str:
+    """Name a question's place in the run, for example ``train.0.7``."""
+    return ".".join([question.stage, *(str(value) for value in details_of(question).values())])
+
+
+def describe(question: Question) -> str:
+    """Say in words which of its stage's questions this is; rounds are counted from 1."""
+    details = details_of(question)
+    if details.get("round") == 0:
+        del details["round"]
+    return ", ".join(f"{name} {value}" for name, value in details.items())
+
+
+def position(question: Question, study: Study) -> Position:
+    """Give where a question stands in the course of a study; later ones are greater.
+
+    Raises
+    ------
+    OffCourse
+        The study has no such question.
+    """
+    found = _position(question, study)
+    if found is None:
+        raise OffCourse(
+            f"The study {study.name} has no question {exchange_of(question)[:60]}.",
+            "The coordinator does not follow the study. Speak to it before you go on.",
+        )
+    return found
+
+
+def _position(question: Question, study: Study) -> Position | None:
+    fills = study.harmonization.missing == "mean" and bool(study.harmonization.covariates)
+    found: tuple[bool, Position] = (False, ())
+    match question:
+        case EnrolQuestion():
+            found = True, (0,)
+        case HarmonizeQuestion(step="covariates"):
+            found = fills, (1, 0)
+        case HarmonizeQuestion(step="features"):
+            found = True, (1, 1)
+        case TrainQuestion(fold=fold, round=number):
+            fits = 0 <= fold < study.folds and 1 <= number <= study.training.rounds
+            found = fits, (2, fold, number)
+        case FuseQuestion(step="moments", round=number):
+            found = number == 0, (3, 0)
+        case FuseQuestion(step="heads", round=number):
+            found = 1 <= number <= MOST_NEWTON_ROUNDS, (3, 1, number)
+        case FuseQuestion(step="stack", round=number):
+            found = number == 0, (3, 2)
+        case CalibrateQuestion():
+            found = True, (4,)
+        case ValidateQuestion(step="scores"):
+            found = True, (5, 0)
+        case ValidateQuestion(step="placements"):
+            found = True, (5, 1)
+    is_asked, place = found
+    return place if is_asked else None

@@ -1,0 +1,53 @@
+"""The sites of a run as they enrolled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from common.messages import EnrolAnswer
+from common.secure_sum.session import Announcement
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The sites of a run as they enrolled, in the order of the study.
+
+    `train` and `external` are those to ask: not one that was found unfit when the run went on.
+    """
+
+    answers: Mapping[str, EnrolAnswer]
+    train: tuple[str, ...]
+    external: tuple[str, ...]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Package versions, which are the same at all sites."""
+        first = next(iter(self.answers.values()))
+        found: dict[str, str] = json.loads(first.versions)
+        return found
+
+    def pooled(self, sites: Sequence[str]) -> EnrolAnswer:
+        """Describe several sites as if they were one: their patients and slices added up."""
+        own = [self.answers[site] for site in sites]
+        return replace(
+            own[0],
+            site=", ".join(sites),
+            positive=sum(one.positive for one in own),
+            negative=sum(one.negative for one in own),
+            slices=sum(one.slices for one in own),
+            session_key="",
+            signature="",
+        )
+
+    def announced(self, sites: Sequence[str]) -> tuple[Announcement, ...]:
+        """Give the session keys of several sites, as they signed them."""
+        return tuple(
+            Announcement(
+                site,
+                bytes.fromhex(self.answers[site].session_key),
+                bytes.fromhex(self.answers[site].signature),
+            )
+            for site in sites
+        )
