@@ -28,7 +28,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     site = SiteFolder.open(arguments.site)
-    study = Study.model_validate({"name": "bench", "sites": [{"name": "x", "role": "train"}]})
+    sites = [{"name": "x", "role": "train"}]
+    study = Study.model_validate(
+        {"name": "bench", "sites": sites, "secure_sum": {"enabled": False}}
+    )
     source = Source(site.name, site.cache, site.myocardium)
     cases = cases_of(source, site.patients(), study)[: arguments.cases]
     cores = available_cores()

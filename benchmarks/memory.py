@@ -36,13 +36,17 @@ def names_of(count: int) -> list[str]:
     return [f"site{number:02d}" for number in range(count)]
 
 
-def study_text(count: int, width: float) -> str:
-    roster = "".join(f'[[sites]]\nname = "{name}"\nrole = "train"\n' for name in names_of(count))
+def study_text(width: float) -> str:
+    """The protocol without its roster; the sites of a deployment have keys in theirs."""
     return (
-        f'name = "memory"\n{roster}[cohort]\nminimum_patients_per_class = 2\n'
+        f'name = "memory"\n[cohort]\nminimum_patients_per_class = 2\n'
         f"[cnn]\nwidth = {width}\n[training]\nrounds = {ROUNDS}\naveraged_rounds = 1\n"
         '[fusion]\nsizes = [2]\ninverse_penalties = [1.0]\npatient_score = "mean"\n'
     )
+
+
+def roster_text(count: int) -> str:
+    return "".join(f'[[sites]]\nname = "{name}"\nrole = "train"\n' for name in names_of(count))
 
 
 def make_sites(out: Path, count: int, study: Study) -> dict[str, Path]:
@@ -67,12 +71,11 @@ def highest(pid: int) -> float:
 
 
 def measure(out: Path, count: int, width: float) -> dict[str, float]:
-    text = study_text(count, width)
-    (out / "study.toml").write_text(text, encoding="utf-8")
-    folders = make_sites(out, count, parse_study(text))
+    text = study_text(width)
+    folders = make_sites(out, count, parse_study(text + roster_text(count)))
     root = out / "deployment"
     root.mkdir()
-    consortium = Consortium(root, out / "study.toml", folders)
+    consortium = Consortium(root, text, folders)
     found: dict[str, float] = {}
     try:
         consortium.found()

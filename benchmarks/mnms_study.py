@@ -57,6 +57,10 @@ mode = "mean_only"
 
 [fusion]
 patient_score = "mean"
+
+# Two sites cannot hide from each other.
+[secure_sum]
+enabled = false
 """
 
 

@@ -45,11 +45,15 @@ SITES = DEFAULT[:3]
 
 
 def study_text(rounds: int) -> str:
-    roster = "".join(f'[[sites]]\nname = "{site.name}"\nrole = "train"\n' for site in SITES)
+    """The protocol without its roster; the sites of a deployment have keys in theirs."""
     return (
-        f'name = "network"\n{roster}[training]\nrounds = {rounds}\naveraged_rounds = 1\n'
+        f'name = "network"\n[training]\nrounds = {rounds}\naveraged_rounds = 1\n'
         '[fusion]\npatient_score = "mean"\n'
     )
+
+
+def roster_text() -> str:
+    return "".join(f'[[sites]]\nname = "{site.name}"\nrole = "train"\n' for site in SITES)
 
 
 def make_sites(out: Path, study: Study) -> dict[str, Path]:
@@ -69,11 +73,11 @@ def plain(path: Path, study: Study, rounds: int, start: Barrier, end: Barrier) -
     """Train as the site does, without any message."""
     context = SiteContext(SiteFolder.open(path), study, "plain")
     weights = initial_weights(study.cnn.width, study.cnn.dropout, 128, study.seed)
-    _ = context.rows
+    slices = int(context.rows.trains(0).sum())
     for number in range(rounds):
         start.wait()
-        question = TrainQuestion(study.fingerprint, 0, number + 1, np.ones(2), weights)
-        weights = train.answer(question, context).weights
+        question = TrainQuestion(study.fingerprint, 0, number + 1, slices, np.ones(2), weights)
+        weights = weights + train.answer(question, context).change
         end.wait()
 
 
@@ -97,10 +101,10 @@ def time_plain(folders: dict[str, Path], study: Study, rounds: int) -> list[floa
     return seconds
 
 
-def time_deployed(out: Path, folders: dict[str, Path], study: Path) -> dict[str, list[float]]:
+def time_deployed(out: Path, folders: dict[str, Path], protocol: str) -> dict[str, list[float]]:
     root = out / "deployment"
     root.mkdir()
-    consortium = Consortium(root, study, folders)
+    consortium = Consortium(root, protocol, folders)
     try:
         consortium.found()
         consortium.start()
@@ -125,11 +129,10 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     out = given.out.absolute()
     text = study_text(given.rounds)
-    study = parse_study(text)
-    (out / "study.toml").write_text(text, encoding="utf-8")
+    study = parse_study(text + roster_text())
     folders = make_sites(out, study)
     before = time_plain(folders, study, given.rounds)
-    deployed = time_deployed(out, folders, out / "study.toml")
+    deployed = time_deployed(out, folders, text)
     after = time_plain(folders, study, given.rounds)
     found = {"plain": before + after, **deployed}
     # The first round of each warms caches up.

@@ -65,7 +65,7 @@ class Consortium:
     folder: Path
     protocol: str
     sites: Mapping[str, Path]
-    external: str
+    external: str = ""
     host: str = "localhost"
     port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
@@ -102,7 +102,8 @@ class Consortium:
         for name, path in self.sites.items():
             self.command("site", "init", path, "--name", name)
             self.command("coordinator", "admit", self.coord, path / f"{name}.join.json")
-        roster = self.command("coordinator", "roster", self.coord, "--external", self.external)
+        role = ("--external", self.external) if self.external else ()
+        roster = self.command("coordinator", "roster", self.coord, *role)
         self.study.write_text(self.protocol + roster.stdout, encoding="utf-8")
         invitation = self.folder / "invitation.json"
         self.command("coordinator", "invite", self.coord, self.study, "--out", invitation)

@@ -31,23 +31,25 @@ VERSIONS = "versions"
 
 def spoiled(answer: TrainAnswer, kind: str) -> RecordDict:
     """Spoil an honest answer."""
-    weights = answer.weights.copy()
+    change = answer.change.copy()
     match kind:
         case "nan":
-            weights[3] = np.nan
+            change[3] = np.nan
         case "infinite":
-            weights[3] = np.inf
+            change[3] = np.inf
         case "huge":
-            weights *= np.float32(1e6)
+            change *= np.float32(1e6)
+        case "tiny":
+            change *= np.float32(1e-6)
         case "short":
-            weights = weights[:-1]
+            change = change[:-1]
         case "double":
-            return to_record(replace(answer, weights=weights.astype(np.float64)))
+            return to_record(replace(answer, change=change.astype(np.float64)))
         case "negative":
             return to_record(replace(answer, slices=-answer.slices))
         case "many":
             return to_record(replace(answer, slices=10**9))
-    return to_record(replace(answer, weights=weights))
+    return to_record(replace(answer, change=change))
 
 
 def with_another_torch(record: RecordDict) -> RecordDict:

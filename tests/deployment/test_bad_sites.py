@@ -26,7 +26,8 @@ train = 30.0
 LIES = {
     "nan": "not finite",
     "infinite": "not finite",
-    "huge": "robust deviations",
+    "huge": "moved further than so many steps",
+    "tiny": "robust deviations",
     "short": "has the shape",
     "double": "is float64, not float32",
     "negative": "its number of slices is not a whole number",
