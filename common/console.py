@@ -15,6 +15,7 @@ from rich.table import Table
 from common.errors import MyoFedError, WrongUse
 
 # Without emoji: in a fingerprint, ":AB:" and ":CD:" would become pictures.
+WIDE = 160
 console = Console(highlight=False, emoji=False)
 to_person = Console(stderr=True, highlight=False, emoji=False)
 
@@ -55,6 +56,12 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 def show_json(content: Any) -> None:
     """Print JSON for a script to read."""
     print(json.dumps(content, indent=2))
+
+
+def show_wide(table: Table) -> None:
+    """Print a table as wide as it must be, also into a pipe: a cut name would be of no use."""
+    wide = Console(highlight=False, emoji=False, width=max(console.width, WIDE))
+    wide.print(table)
 
 
 def table_of(title: str, columns: list[str], rows: list[list[str]]) -> Table:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from common.console import FAILED, console, show_json, table_of
+from common.console import FAILED, console, show_json, show_wide, table_of
 
 if TYPE_CHECKING:
     from client.egress.line import Line
@@ -45,7 +45,7 @@ def show(
         console.print(told, markup=False, soft_wrap=True)
         return
     columns = ["line", "time (UTC)", "what", "run", "question", "fields", "bytes"]
-    console.print(table_of("What left", columns, [_row(line) for line in lines]))
+    show_wide(table_of("What left", columns, [_row(line) for line in lines]))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from site_samples import hold, make_rows, roster_of, with_keys
 
 from client.cohort.rows import SiteRows
-from client.worker.course import ASKED_FILE
+from client.worker.course import ANSWERED_FILE
 from client.worker.hiding import SETS_FILE
 from client.worker.worker import Worker
 from common.messages import ANSWERS, Hidden, Refusal
@@ -90,7 +90,7 @@ class Sites:
     def begin_anew(self) -> None:
         """Let another run ask: of what a site remembers of the last, only its numbers stay."""
         for worker in self.workers.values():
-            for name in (ASKED_FILE, SETS_FILE):
+            for name in (ANSWERED_FILE, SETS_FILE):
                 (worker.context.memory.folder / name).unlink(missing_ok=True)
 
     @property

@@ -100,7 +100,7 @@ def test_the_cohort_may_come_after_the_key(run: Any, tmp_path: Path, authority: 
     assert "There is no cohort" in outcome.out
     assert run("join", site, invite(tmp_path / "i.json", authority, make_study())).code == 0
     (site / ".partial-1").mkdir()
-    (site / "ledger").mkdir()
+    assert (site / "ledger").is_dir()
     before = NodeRoom.of(site).key.read_bytes()
     with pytest.raises(ValueError, match="died"):
         die_importing(site)

@@ -212,12 +212,12 @@ def test_an_exception_in_a_stage_leaks_nothing(
         assert word not in text
 
 
-def test_an_answer_that_no_record_can_hold_is_refused(
+def test_an_answer_that_is_none_is_kept_back_by_the_guard(
     site: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(worker_module.STAGES, "enrol", lambda *_: {"patients": ["P07"]})
     question = to_record(EnrolQuestion(STUDY.fingerprint))
-    refused(site.ask("enrol", question, ENVELOPE), "internal")
+    refused(site.ask("enrol", question, ENVELOPE), "egress-refused")
 
 
 def test_what_is_kept_comes_back_and_out_of_turn_is_an_error(tmp_path: Path) -> None:

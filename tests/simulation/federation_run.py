@@ -25,29 +25,30 @@ from server.run import RunFolder
 from simulation.workers import local_worker
 
 NAMES = {"aldgate": "train", "coimbra": "train", "dorpat": "external"}
-PHANTOMS = tuple(site for site in DEFAULT if site.name in NAMES)
+Roles = Mapping[str, str]
 
 
-def tiny_study(folds: int = 2) -> Study:
+def tiny_study(folds: int = 2, roles: Roles = NAMES, hides: bool = False) -> Study:
     return Study.model_validate(
         {
             "name": "tiny",
             "seed": 5,
             "folds": folds,
-            "sites": [{"name": name, "role": role} for name, role in NAMES.items()],
+            "sites": [{"name": name, "role": role} for name, role in roles.items()],
             "cohort": {"minimum_patients_per_class": 2},
             "cnn": {"width": 0.05},
             "training": {"strategy": "fedavgm", "rounds": 2, "averaged_rounds": 1},
             "fusion": {"sizes": [2, 4], "inverse_penalties": [0.3, 1.0], "patient_score": "mean"},
-            "secure_sum": {"enabled": False},
+            "secure_sum": {"enabled": hides},
         }
     )
 
 
-def make_sites(folder: Path, patients: int = 8, slices: int = 2) -> Path:
+def make_sites(folder: Path, patients: int = 8, slices: int = 2, roles: Roles = NAMES) -> Path:
     """Site folders with their radiomics measured already, below `folder`/sites."""
-    tables = make_consortium(folder / "phantoms", 3, patients, PHANTOMS, slices=slices)
-    study = tiny_study()
+    phantoms = [site for site in DEFAULT if site.name in roles]
+    tables = make_consortium(folder / "phantoms", 3, patients, phantoms, slices=slices)
+    study = tiny_study(roles=roles)
     for table in tables:
         name = table.parent.name
         out = folder / "sites" / name
