@@ -125,7 +125,7 @@ def _sum(
     except (Implausible, StatisticsError, HarmonizationError, MyoFedError) as error:
         raise RunError(
             f"The sum of {exchange_of(question)} over {', '.join(answers)} cannot be right: "
-            f"{error}.",
+            f"{str(error).rstrip('.')}.",
             "Secure summation hides whose answer is wrong. Each site's log says what it made of "
             "the question; begin a new run when the site is found.",
         ) from None

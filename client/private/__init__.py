@@ -1,0 +1,1 @@
+"""Training with differential privacy of one patient. Imports torch: import it inside stages."""

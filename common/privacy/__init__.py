@@ -1,0 +1,1 @@
+"""Differential privacy of one patient: noise, accounting and the budget of a site."""
