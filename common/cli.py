@@ -61,6 +61,9 @@ def describe(study: Study) -> list[str]:
     """Say in a few plain lines what a study does."""
     harmonization, training = study.harmonization, study.training
     covariates = ", ".join(item.name for item in harmonization.covariates) or "none"
+    seen = f"sums           only totals over {study.least_sites} or more sites can be read"
+    if not study.secure_sum.enabled:
+        seen = "sums           the coordinator sees those of each site: secure summation is off"
     return [
         f"outcome        {study.outcome.positive} against {study.outcome.negative}",
         f"images         phases {', '.join(study.cohort.phases)}, {study.cohort.slices} slices, "
@@ -73,4 +76,5 @@ def describe(study: Study) -> list[str]:
         f"{study.fusion.patient_score} of the slices",
         f"folds          {study.folds}; sensitivity at least "
         f"{study.operating_point.sensitivity:g}; seed {study.seed}",
+        seen,
     ]
