@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,10 @@ def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinato
         process.terminate()
         process.wait(30)
     assert process.returncode == 0
-    until(lambda: not processes_of(folder.path), 10.0)
+    gone_by = time.monotonic() + 10.0
+    while (left := processes_of(folder.path)) and time.monotonic() < gone_by:
+        time.sleep(0.1)
+    assert not left, f"left running: {left}"
 
 
 @pytest.fixture
