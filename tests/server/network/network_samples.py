@@ -91,14 +91,20 @@ def myofed(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def processes_of(mark: Path | str) -> dict[int, str]:
-    """Find the living processes that have a text in their command line or environment."""
+    """Find the living processes that have a text in their command line or environment.
+
+    Python's tracker of shared memory does not count that this very process started, in whatever
+    environment it had then.
+    """
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
             line = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            if b"resource_tracker" in line and int(parent) == os.getpid():
+                continue
             if str(mark).encode() in line and state != "Z":
                 shown = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
                 found[int(entry.name)] = shown.decode(errors="replace")
