@@ -63,7 +63,11 @@ def run_once(root: Path, folders: dict[str, Path], text: str) -> dict[str, Any]:
     """Run the study; give its rounds of training and its results."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    consortium = Consortium(root, text, folders, EXTERNAL)
+    # Each run has sites of its own: a site trusts one coordinator.
+    own = {name: root / "sites" / name for name in folders}
+    for name, path in folders.items():
+        shutil.copytree(path, own[name])
+    consortium = Consortium(root, text, own, EXTERNAL)
     try:
         consortium.found()
         consortium.start()
