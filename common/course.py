@@ -68,13 +68,12 @@ def position(question: Question, study: Study) -> Position:
 
 
 def _position(question: Question, study: Study) -> Position | None:
-    fills = study.harmonization.missing == "mean" and bool(study.harmonization.covariates)
     found: tuple[bool, Position] = (False, ())
     match question:
         case EnrolQuestion():
             found = True, (0,)
         case HarmonizeQuestion(step="covariates"):
-            found = fills, (1, 0)
+            found = study.harmonization.fills, (1, 0)
         case HarmonizeQuestion(step="features"):
             found = True, (1, 1)
         case TrainQuestion(fold=fold, round=number):

@@ -13,8 +13,8 @@ import json
 
 from pydantic import Field, field_validator, model_validator
 
+from common.secure_sum import FEWEST
 from common.study_tables import (
-    FEWEST_TO_HIDE,
     RESERVED_COLUMNS,
     ROBUST,
     Cnn,
@@ -124,11 +124,11 @@ class Study(Section):
     def _refuse_what_cannot_be_hidden(self) -> None:
         """Refuse what secure summation cannot do; to do without it, a study says so itself."""
         off = "or write 'enabled = false' in [secure_sum]: the coordinator then sees each site's"
-        if self.least_sites < FEWEST_TO_HIDE:
+        if self.least_sites < FEWEST:
             asked = " may answer" if self.quorum.min_sites else ""
             raise ValueError(
                 f"secure_sum: {self.least_sites} training sites{asked}, and fewer than "
-                f"{FEWEST_TO_HIDE} cannot hide from each other. Ask for more sites, {off} sums"
+                f"{FEWEST} cannot hide from each other. Ask for more sites, {off} sums"
             )
         if self.training.strategy in ROBUST:
             raise ValueError(

@@ -116,6 +116,11 @@ class Harmonization(Section):
     minimum_rows: int = Field(10, ge=2, strict=True)
     below_minimum: Literal["mean_only", "refuse"] = "mean_only"
 
+    @property
+    def fills(self) -> bool:
+        """Whether covariates that some patients lack are filled, which takes a question more."""
+        return self.missing == "mean" and bool(self.covariates)
+
 
 class Cnn(Section):
     """The network: `width` 1 is the paper's 13.7 million weights."""
@@ -205,9 +210,6 @@ class Quorum(Section):
 
 ROBUST = frozenset({"median", "trimmed_mean", "krum"})
 """Strategies that need each site's own weights."""
-
-FEWEST_TO_HIDE = 3
-"""Of two sites, each would learn what the other says from their sum."""
 
 
 class SecureSum(Section):

@@ -30,6 +30,19 @@ def longest_change(size: int, slices: int, training: Training) -> float:
     return steps * a_step * math.sqrt(size)
 
 
+def moved_by(change: NDArray[np.float32], slices: int, of_all: int) -> float:
+    """Give how far the weights moved, of a site or the mean of several, from what is sent.
+
+    Parameters
+    ----------
+    change
+        The change times the share of the slices.
+    slices, of_all
+        Those of the site or sites, and the number by which shares are reckoned.
+    """
+    return float(np.linalg.norm(change.astype(np.float64))) * of_all / slices
+
+
 def share_of_change(
     after: NDArray[np.float32], before: NDArray[np.float32], share: float
 ) -> NDArray[np.float32]:

@@ -17,8 +17,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-PUBLIC_FILE = "identity.pub"
-
 Folder = Annotated[Path, typer.Argument(help="The site's folder, for example sites/tufts.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
@@ -127,6 +125,7 @@ def _public_line(folder: Path) -> str:
     WrongUse
         There is none.
     """
+    from client.identity_key import PUBLIC_FILE
     from common.errors import WrongUse
 
     path = folder / PUBLIC_FILE

@@ -65,7 +65,7 @@ def rule_of(study: Study, question: Question, features: int = FEATURES) -> Rule:
     match question:
         case EnrolQuestion():
             name, forms = "enrol", enrol_forms(study)
-        case HarmonizeQuestion(step="covariates") if _fills(study):
+        case HarmonizeQuestion(step="covariates") if study.harmonization.fills:
             name, forms = "harmonize/covariates", _covariates(study)
         case HarmonizeQuestion(step="features"):
             name, forms = "harmonize/features", _features(study, features)
@@ -86,10 +86,6 @@ def rule_of(study: Study, question: Question, features: int = FEATURES) -> Rule:
         case _:
             raise refuse(f"the study has no such question in the stage {question.stage}")
     return Rule(name, forms)
-
-
-def _fills(study: Study) -> bool:
-    return study.harmonization.missing == "mean" and bool(study.harmonization.covariates)
 
 
 def _below(name: str, blocks: Mapping[str, Forms]) -> Forms:

@@ -12,7 +12,7 @@ from client.scoring import network_measure
 from common.errors import RunError
 from common.messages import TrainAnswer, TrainQuestion
 from common.study_tables import Training
-from common.update import longest_change, share_of_change
+from common.update import longest_change, moved_by, share_of_change
 
 
 def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
@@ -71,7 +71,7 @@ def _require_plausible(
     RunError
         The weights are not finite, or have moved further than training can move them.
     """
-    moved = float(np.linalg.norm(change.astype(np.float64))) * question.slices / slices
+    moved = moved_by(change, slices, question.slices)
     longest = longest_change(change.size, slices, training)
     # False for NaN.
     if not moved <= longest * (1.0 + 1e-6):

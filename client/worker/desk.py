@@ -25,7 +25,7 @@ from client.worker.worker import Worker
 from common.errors import RunError
 from common.folding import folded
 from common.messages import Refusal
-from common.records import digest_of, unsealed
+from common.records import Envelope, digest_of, unsealed
 from common.study import Study
 
 KEPT = 2
@@ -71,16 +71,20 @@ class WorkerDesk:
 
     def ask(self, stage: str, record: RecordDict) -> RecordDict:
         """Answer a question in its envelope; never raises but for Ctrl-C."""
-        which = [asked("", stage)]
+        opened: list[tuple[str, Envelope, RecordDict]] = []
 
         def answer() -> RecordDict:
             envelope, question = unsealed(record)
             fingerprint = _fingerprint(question)
-            which.append(asked(fingerprint, stage, digest_of(question), envelope))
+            opened.append((fingerprint, envelope, question))
             return self._worker(fingerprint, envelope.run).ask(stage, question, envelope)
 
         def note(refusal: Refusal) -> Refusal:
-            return self._receipts.refuse(refusal, which[-1])
+            which = asked("", stage)
+            for fingerprint, envelope, question in opened:
+                # The worker hashes what reaches it, and a question may be large.
+                which = asked(fingerprint, stage, digest_of(question), envelope)
+            return self._receipts.refuse(refusal, which)
 
         return folded(answer_or_refuse(self.log, stage, answer, note))
 

@@ -18,11 +18,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from common.errors import MyoFedError
+from common.secure_sum import FEWEST
 from common.secure_sum.framing import framed
 from common.secure_sum.ring import Ring, add, negate
-
-FEWEST = 3
-"""Of two sites, each would learn what the other says from the sum."""
 
 KEY_BYTES, NONCE_BYTES = 32, 16
 _PURPOSE = b"myofed secure sum 1"

@@ -133,7 +133,7 @@ def _means(
     federation: Federation, roster: Roster, study: Study, spec: CovariateSpec
 ) -> list[NDArray[np.float64]]:
     """Covariate means of each fold, where the study fills missing values; else empty."""
-    if study.harmonization.missing == "refuse" or not spec.names:
+    if not study.harmonization.fills:
         return [np.zeros(0) for _ in range(study.folds)]
     question = HarmonizeQuestion(study.fingerprint, "covariates")
     pooled = total(

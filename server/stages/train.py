@@ -14,7 +14,7 @@ from common.statistics.auc import auc_from_histogram
 from common.statistics.scores import BINS
 from common.study import Study
 from common.study_tables import Training
-from common.update import longest_change
+from common.update import longest_change, moved_by
 from server.federation import Federation
 from server.firewall import (
     ROUNDING,
@@ -173,9 +173,7 @@ def _judge_against(
 
 
 def _norm(question: TrainQuestion, answer: TrainAnswer) -> float:
-    """How far the weights have moved: those of a site, or the mean of several."""
-    length = float(np.linalg.norm(answer.change.astype(np.float64)))
-    return length * question.slices / answer.slices
+    return moved_by(answer.change, answer.slices, question.slices)
 
 
 def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTraining:

@@ -16,9 +16,9 @@ from consortium import Consortium, until
 from client.cohort.importers import import_table
 from client.cohort.rows import load_rows
 from client.cohort.site_folder import SiteFolder
-from client.egress.cli import PUBLIC_FILE
 from client.egress.reading import lines_of
 from client.egress.verify import examine
+from client.identity_key import PUBLIC_FILE
 from client.phantoms.consortium import DEFAULT, make_consortium
 from common.identity import identity_bytes
 from common.study_file import parse_study

@@ -17,9 +17,9 @@ from hostile_carrier import GROUP
 from phantom_site import NAME, make_site
 
 from client.approved import approve
-from client.egress.cli import PUBLIC_FILE
 from client.egress.reading import lines_of
 from client.egress.verify import examine
+from client.identity_key import PUBLIC_FILE
 from client.link.place import target_of
 from common.health import SERVING, health_of
 from common.identity import identity_bytes
