@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from consortium import Consortium
+from filelock import FileLock
 
 from client.cohort.importers import import_table
 from client.cohort.rows import load_rows
@@ -60,32 +62,55 @@ def roster_text(sites: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def measured_sites() -> Iterator[Path]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the test processes of one session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(place: Path, make: Callable[[Path], None]) -> Path:
+    """Give a folder that the first test process to come here makes, and the others wait for."""
+    with FileLock(f"{place}.lock"):
+        if not place.exists():
+            begun = place.with_name(f"{place.name}.begun")
+            shutil.rmtree(begun, ignore_errors=True)
+            make(begun)
+            begun.rename(place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def measured_sites(shared: Path) -> Path:
     """Site folders of four phantom hospitals, eight patients of two slices each.
 
     Their identity keys are made here, so that all consortia and the simulation have one roster.
     """
-    with tempfile.TemporaryDirectory(prefix="mf-") as folder:
-        made = Path(folder)
+    # The folders name their images by paths, so these must be where they will stay.
+    phantoms = shared / "phantoms"
+
+    def make(sites: Path) -> None:
         for name in NAMES:
-            make_identity(made / "sites" / name)
-        study = parse_study(study_text() + roster_text(made / "sites"))
-        for table in make_consortium(made / "phantoms", 3, 8, DEFAULT, slices=2):
+            make_identity(sites / name)
+        study = parse_study(study_text() + roster_text(sites))
+        for table in make_consortium(phantoms, 3, 8, DEFAULT, slices=2):
             name = table.parent.name
-            out = made / "sites" / name
+            out = sites / name
             import_table(table, out, name=name, positive="scar", negative="none", myocardium=2)
             load_rows(SiteFolder.open(out), study, external=name == EXTERNAL, workers=2)
-        yield made / "sites"
+
+    return made_once(shared / "sites", make)
 
 
 @pytest.fixture(scope="session")
-def simulated(measured_sites: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def simulated(measured_sites: Path, shared: Path) -> dict[str, bytes]:
     """The release of the same study by Flower's simulation engine."""
-    out = tmp_path_factory.mktemp("simulated") / "run"
-    run = RunFolder.begin(out, parse_study(study_text() + roster_text(measured_sites)))
-    sites = {name: measured_sites / name for name in NAMES}
-    federate(run, sites, list(all_names()), lambda stage, detail: None)
-    return release_bytes(out)
+
+    def make(out: Path) -> None:
+        run = RunFolder.begin(out, parse_study(study_text() + roster_text(measured_sites)))
+        sites = {name: measured_sites / name for name in NAMES}
+        federate(run, sites, list(all_names()), lambda stage, detail: None)
+
+    return release_bytes(made_once(shared / "simulated", make))
 
 
 def release_bytes(run: Path) -> dict[str, bytes]:
