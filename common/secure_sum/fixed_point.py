@@ -41,8 +41,11 @@ class FixedPoint:
         return self.bits // LIMB_BITS
 
     def largest(self, terms: int) -> float:
-        """Give the bound below which the size of each of `terms` numbers must stay."""
-        return float(2.0 ** (self.bits - 1 - self.fraction)) / terms
+        """Give the bound below which the size of each of `terms` numbers must stay.
+
+        A step less than what the format holds: numbers are rounded before they are summed.
+        """
+        return float(2.0 ** (self.bits - 1) / terms - 1.0) * 2.0**-self.fraction
 
     def encode(self, values: NDArray[np.floating], terms: int) -> Ring:
         """Encode numbers (n,) of which up to `terms` vectors will be summed; (n, L).

@@ -55,6 +55,17 @@ def test_sums_and_negatives_are_those_of_whole_numbers(
     assert whole_numbers(negate(total)) == [-number for number in whole_numbers(total)]
 
 
+@pytest.mark.parametrize("terms", [1, 3, 4, 7])
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_number_that_is_rounded_up_does_not_wrap_either(form: FixedPoint, terms: int) -> None:
+    below = form.encode(np.array([np.nextafter(form.largest(terms), 0.0)]), terms)
+    assert whole_numbers(below)[0] * terms < 2 ** (form.bits - 1)
+    # A quarter of a step below the bound it would be rounded to the bound itself.
+    edge = 2.0 ** (form.bits - 1 - form.fraction) / terms
+    with pytest.raises(OutOfRange):
+        form.encode(np.array([edge - 2.0 ** -(form.fraction + 2)]), terms)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_could_wrap_in_the_sum_is_refused_and_its_value_is_not_told(form: FixedPoint) -> None:
     most = form.largest(5)
