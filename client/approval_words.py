@@ -44,6 +44,7 @@ def what_runs(study: Study, own: Site) -> Lines:
         ),
         ("recipe", _recipe(study)),
         ("harmonisation", _harmonisation(study)),
+        *([("privacy", _privacy(study))] if study.privacy.on else []),
         (
             "minimum",
             f"{study.cohort.minimum_patients_per_class} patients of each class; with fewer this "
@@ -75,7 +76,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
         how = "in the clear, of this site alone"
     return [
         ("enrol", f"in the clear: {_FIRST}{', a public key for the masks' if masked else ''}"),
-        *((stage, f"{how}: {what}") for stage, what in _SUMS.items()),
+        *((stage, f"{how}: {what}") for stage, what in (_SUMS | _noisy(study)).items()),
         ("validate", "nothing: external sites only are asked"),
         ("never", _NEVER),
     ]
@@ -95,7 +96,46 @@ def note_on_sums(study: Study) -> str:
             f"those that are left, at most {study.secure_sum.set_changes} times for one stage and "
             "fold."
         )
-    return f"{first} A network can still tell something of the patients that trained it."
+    return f"{first} {_what_remains(study)}"
+
+
+def _what_remains(study: Study) -> str:
+    privacy = study.privacy
+    if not privacy.on:
+        return "A network can still tell something of the patients that trained it."
+    covered = "everything that leaves after enrolment" if privacy.everything else "the network"
+    return (
+        f"Noise hides each training patient: {covered} comes out nearly as likely without any one "
+        f"of them (epsilon {privacy.epsilon:g}, delta {privacy.delta:g}). What is spent is kept in "
+        "this site's folder: myofed site budget."
+        + ("" if privacy.everything else " Sums of the other stages carry no noise.")
+    )
+
+
+def _noisy(study: Study) -> dict[str, str]:
+    """Say what each stage needs where noise hides each patient."""
+    if not study.privacy.on:
+        return {}
+    train = {
+        "train": "the change of the network's weights, with noise; no loss, no scores",
+    }
+    if not study.privacy.everything:
+        return train
+    return train | {
+        "harmonize": "sums of features and their squares over training patients, with noise",
+        "fuse": "sums and products of features over training patients, with noise",
+        "calibrate": "how many validation patients of each class have which score, in 20 steps, "
+        "with noise",
+    }
+
+
+def _privacy(study: Study) -> str:
+    privacy = study.privacy
+    more = f"; {len(privacy.features)} named radiomics, within bounds" if privacy.everything else ""
+    return (
+        f"of each training patient, epsilon {privacy.epsilon:g} at delta {privacy.delta:g}, "
+        f"at most {privacy.most:g} over all studies of this site; covers {privacy.covers}{more}"
+    )
 
 
 def _site(site: Site, own: Site) -> str:

@@ -13,6 +13,7 @@ from client.cohort.rules import CohortRules
 from client.cohort.site_folder import SiteFolder
 from client.egress.cli import app as ledger
 from client.import_cli import app as importers
+from client.private.cli import budget
 from client.site_cli import doctor, init, join, up
 from common.console import FAILED, console, progress_bar, show_json
 from common.errors import CohortError, Fault
@@ -26,7 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(importers, name="import")
 app.add_typer(ledger, name="ledger")
-for command in (init, join, approve, approvals, revoke, doctor, up):
+for command in (init, join, approve, approvals, revoke, budget, doctor, up):
     app.command()(command)
 
 StudyFile = Annotated[Path | None, typer.Option("--study", help="The study's protocol file.")]

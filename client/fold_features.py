@@ -80,10 +80,18 @@ def fold_features(
     site they come from its own unlabelled slices; a batch below the study's minimum is then left
     as it is.
     """
+    z = design(rows, study, model.means).z
+    effects = _effects(rows, z, model.reference, fitted_on, study.harmonization, external=external)
+    return features_with(rows, model, study, effects)
+
+
+def features_with(
+    rows: SiteRows, model: FoldModel, study: Study, effects: dict[str, BatchEffect]
+) -> FoldFeatures:
+    """Compute a fold's features of all slices, with batch effects that are known."""
     from client.network.inference import look
 
     z = design(rows, study, model.means).z
-    effects = _effects(rows, z, model.reference, fitted_on, study.harmonization, external=external)
     clean = harmonize(rows.features, z, rows.batch, model.reference, effects)
     view = look(model.weights, Slices(rows.images, rows.masks, rows.labels), study.cnn)
     return FoldFeatures(

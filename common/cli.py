@@ -77,4 +77,15 @@ def describe(study: Study) -> list[str]:
         f"folds          {study.folds}; sensitivity at least "
         f"{study.operating_point.sensitivity:g}; seed {study.seed}",
         seen,
+        *_privacy(study),
+    ]
+
+
+def _privacy(study: Study) -> list[str]:
+    privacy = study.privacy
+    if not privacy.on:
+        return []
+    return [
+        f"privacy        of each training patient, epsilon {privacy.epsilon:g} at delta "
+        f"{privacy.delta:g}; covers {privacy.covers}"
     ]

@@ -81,6 +81,8 @@ def _position(question: Question, study: Study) -> Position | None:
             found = fits, (2, fold, number)
         case FuseQuestion(step="moments", round=number):
             found = number == 0, (3, 0)
+        case FuseQuestion(step="heads" | "stack") if study.privacy.everything:
+            pass
         case FuseQuestion(step="heads", round=number):
             found = 1 <= number <= MOST_NEWTON_ROUNDS, (3, 1, number)
         case FuseQuestion(step="stack", round=number):

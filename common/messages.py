@@ -82,7 +82,8 @@ class TrainQuestion(Question):
     """Train the fold's network from these weights, and measure it as received.
 
     How long and how is what the approved study says. `weights` is the network as one flat float32
-    vector, `slices` the number by which sites reckon their shares: all training slices of the fold.
+    vector, `slices` the number by which sites reckon their shares: all training slices of the fold;
+    or, where the study hides each patient, all patients that the sites enrolled.
     """
 
     stage: ClassVar[str] = "train"
@@ -100,7 +101,9 @@ class TrainAnswer:
     All of it can be summed over sites. `change` is that of the weights times the site's share of
     the question's `slices`; `loss` the mean training loss times the site's slices; `validation`
     (2,) the sums of class-weighted loss and of weights over validation slices; `histogram`
-    (2, 1001) counts of validation patients by class and score in 1/1000.
+    (2, 1001) counts of validation patients by class and score in 1/1000. Where a study hides each
+    patient, only `change` tells of the patients: slices and patients are those that the site
+    enrolled, and the others are zeros.
     """
 
     slices: int
@@ -159,11 +162,13 @@ class CalibrateAnswer:
     """Histograms (M, 2, 1001) of the validation patients' scores, by model and class.
 
     `within` (M, 3) holds n AUC, n^2 variance and n of the site's own n validation patients, so that
-    their sums give the mean within-site AUC; zeros where the site's AUC is undefined.
+    their sums give the mean within-site AUC; zeros where the site's AUC is undefined. Where a study
+    hides each patient, only `noisy` (M, 2, 20) is filled: histograms of few bins, with noise.
     """
 
     histograms: NDArray[np.int64]
     within: NDArray[np.float64]
+    noisy: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2, 20)))
 
 
 @dataclass(frozen=True)

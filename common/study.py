@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from pydantic import Field, field_validator, model_validator
 
 from common.secure_sum import FEWEST
+from common.study_privacy import Privacy
 from common.study_tables import (
     RESERVED_COLUMNS,
     ROBUST,
@@ -55,6 +57,7 @@ class Study(Section):
     quorum: Quorum = Quorum()
     firewall: Firewall = Firewall()
     secure_sum: SecureSum = SecureSum()
+    privacy: Privacy = Privacy()
 
     @field_validator("sites")
     @classmethod
@@ -88,6 +91,8 @@ class Study(Section):
         self._refuse_hollow_robustness()
         if self.secure_sum.enabled:
             self._refuse_what_cannot_be_hidden()
+        if self.privacy.on:
+            self._refuse_what_noise_cannot_cover()
         return self
 
     def _refuse_impossible_quorum(self) -> None:
@@ -141,6 +146,32 @@ class Study(Section):
                 f"fixed point. Set harmonization.transform to 'asinh', {off} sums"
             )
 
+    def _refuse_what_noise_cannot_cover(self) -> None:
+        """Refuse what cannot be done with differential privacy, or would break its promise."""
+        if self.training.strategy in ROBUST:
+            raise ValueError(
+                f"privacy: the strategy {self.training.strategy} throws away the answers of sites, "
+                "and every answer is paid for. Choose another strategy"
+            )
+        if not self.privacy.everything:
+            return
+        if len(self.fusion.sizes) != 1 or len(self.fusion.inverse_penalties) != 1:
+            raise ValueError(
+                "fusion: to choose between sizes or penalties costs privacy. With privacy that "
+                "covers everything, name one of each"
+            )
+        if self.fusion.sizes[0] > len(self.privacy.features):
+            raise ValueError(
+                f"fusion.sizes: {self.fusion.sizes[0]} features are to be selected of the "
+                f"{len(self.privacy.features)} that privacy.features names"
+            )
+        asked = self.harmonization
+        if asked.covariates or asked.reference or asked.batch != "site":
+            raise ValueError(
+                "harmonization: with privacy that covers everything a batch is a site, without "
+                "covariates or a reference"
+            )
+
     def _refuse_outcome(self, position: int, covariate: Covariate) -> None:
         classes = {self.outcome.positive.lower(), self.outcome.negative.lower()}
         levels = {level.lower() for level in covariate.levels}
@@ -179,6 +210,10 @@ class Study(Section):
     def deadline(self, stage: str) -> float:
         """Seconds that the sites have for one question of a stage."""
         return {str(name): limit for name, limit in self.quorum.deadline_seconds.items()}[stage]
+
+    def radiomics_used(self, measured: Sequence[str]) -> list[str]:
+        """Names of the radiomic features that the study uses, of those that are measured."""
+        return list(self.privacy.features) if self.privacy.everything else list(measured)
 
     @property
     def fingerprint(self) -> str:

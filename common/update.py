@@ -7,11 +7,16 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from common.privacy.fresh_head import HEAD
+from common.privacy.of_study import training_share
 from common.secure_sum.fixed_point import WEIGHTS
+from common.study import Study
 from common.study_tables import Training
 
 BETA_1, BETA_2 = 0.9, 0.999
 """Adam's decay rates, PyTorch's defaults."""
+ADAM = max(1.0, (1.0 - BETA_1) / math.sqrt(1.0 - BETA_2))
+"""Learning rates by which it moves a weight at most in one step."""
 
 
 def longest_change(size: int, slices: int, training: Training) -> float:
@@ -26,8 +31,32 @@ def longest_change(size: int, slices: int, training: Training) -> float:
         Of the site; for the mean over several sites, of all of them.
     """
     steps = training.local_epochs * math.ceil(slices / training.batch_size)
-    a_step = training.learning_rate * max(1.0, (1.0 - BETA_1) / math.sqrt(1.0 - BETA_2))
-    return steps * a_step * math.sqrt(size)
+    return steps * training.learning_rate * ADAM * math.sqrt(size)
+
+
+def longest_private_change(size: int, patients: int, study: Study, noise: float) -> float:
+    """Bound the norm of what one round of private training can change in `size` weights.
+
+    A step adds up the clipped gradients of at most all patients, and the noise: the norm of m
+    standard normal numbers is above sqrt(m) + 6 once in 10^8. The sum is divided by the patients
+    that are expected. The mean of several sites has the noise of all of them.
+
+    Parameters
+    ----------
+    patients
+        That the site, or the sites, enrolled.
+    noise
+        The noise multiplier.
+    """
+    privacy = study.privacy
+    learning = HEAD if privacy.trained == "head" else size
+    if privacy.optimizer == "adam":
+        return privacy.steps * privacy.learning_rate * ADAM * math.sqrt(learning)
+    sites = math.sqrt(len(study.training_sites))
+    a_sum = privacy.clip * (patients + sites * noise * (math.sqrt(learning) + 6.0))
+    expected = patients * training_share(study) * privacy.sampling_rate
+    pull = 1.0 + study.training.proximal_mu * privacy.learning_rate
+    return float(privacy.steps * privacy.learning_rate * a_sum / expected * pull)
 
 
 def moved_by(change: NDArray[np.float32], slices: int, of_all: int) -> float:

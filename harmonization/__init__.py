@@ -29,7 +29,7 @@ from harmonization.errors import (
     ShapeError,
     SolveError,
 )
-from harmonization.estimate import Below, estimate_batches, standardize
+from harmonization.estimate import Below, estimate_batches, estimate_from_moments, standardize
 from harmonization.means import CovariateSums, covariate_sums, solve_means
 from harmonization.reference import Reference, solve_beta, solve_reference
 from harmonization.residuals import ResidualSums, residual_sums
@@ -59,6 +59,7 @@ __all__ = [
     "covariate_sums",
     "design_matrix",
     "estimate_batches",
+    "estimate_from_moments",
     "harmonize",
     "residual_sums",
     "solve_beta",

@@ -37,7 +37,7 @@ def shrink_mean(mean: Floats, weight: float, scale: Floats | float = 1.0) -> Flo
 
 
 def parametric(
-    n: int,
+    n: float,
     mean: Floats,
     variance: Floats,
     flat: NDArray[np.bool_],
@@ -50,7 +50,7 @@ def parametric(
 
     Parameters
     ----------
-    n : int
+    n : float
         Rows of the batch, at least 2.
     mean, variance : (p,) float64
         Of the standardised rows by feature, variance with ddof 1. p is at least 2.
@@ -99,12 +99,12 @@ def parametric(
             gamma[~flat], delta[~flat] = g, d
             return gamma, delta
     raise ConvergenceError(
-        f"Empirical Bayes for batch '{batch}' ({n} rows) still moves after {iterations} steps.",
+        f"Empirical Bayes for batch '{batch}' ({n:g} rows) still moves after {iterations} steps.",
         "Estimate this batch with 'mean_only', or raise the minimum number of rows.",
     )
 
 
-def nonparametric(n: int, mean: Floats, variance: Floats, flat: NDArray[np.bool_]) -> Pair:
+def nonparametric(n: float, mean: Floats, variance: Floats, flat: NDArray[np.bool_]) -> Pair:
     """Average over the other features' estimates, weighted by their likelihood.
 
     Parameters and returns are those of ``parametric``. Likelihoods are compared as logarithms, so

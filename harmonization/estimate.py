@@ -97,6 +97,69 @@ def estimate_batches(
     return effects
 
 
+def estimate_from_moments(
+    count: float,
+    mean: ArrayLike,
+    variance: ArrayLike,
+    reference: Reference,
+    mode: Mode = "parametric",
+    *,
+    name: str = "",
+) -> BatchEffect:
+    """Estimate a batch's effect from its moments alone, for a batch without covariates.
+
+    For a site that may use noisy moments of its rows only, but not the rows (differential privacy).
+    With the moments of the rows it gives what `estimate_batches` gives.
+
+    Parameters
+    ----------
+    count : float
+        Rows of the batch, 2 or more; need not be whole.
+    mean, variance : (p,) arrays
+        Of the features in their units; variance with ddof 1, above 0 where the reference has keep.
+    reference : Reference
+        From ``solve_reference``, without covariates.
+    mode : as in ``estimate_batches``
+    name : str, optional
+        Of the batch, for messages.
+
+    Returns
+    -------
+    BatchEffect
+
+    Raises
+    ------
+    BatchError
+        The count is below 2, a variance is not above 0, or the mode is not known.
+    ShapeError
+        The moments do not have the reference's features, or the reference has covariates.
+    ConvergenceError
+        The parametric iteration does not converge.
+    """
+    _check_choice("mode", mode, MODES)
+    means, variances = (np.asarray(one, dtype=np.float64) for one in (mean, variance))
+    keep, shape = reference.keep, reference.alpha.shape
+    if reference.beta.shape[0] or means.shape != shape or variances.shape != shape:
+        raise ShapeError(
+            f"Moments of the shapes {means.shape} and {variances.shape} do not fit a reference of "
+            f"{shape[0]} features and {reference.beta.shape[0]} covariates.",
+            "Use the features that the reference was fitted on, and no covariates.",
+        )
+    if not (count >= 2 and (variances[keep] > 0).all()):
+        raise BatchError(
+            f"Batch '{name}' has {count:g} rows, or a variance that is not above 0.",
+            "Take at least 2 rows, and a smallest variance.",
+        )
+    sigma = reference.sigma[keep]
+    own = (means[keep] - reference.alpha[keep]) / sigma
+    spread = variances[keep] / sigma**2
+    gamma, delta = np.zeros(keep.size), np.ones(keep.size)
+    if keep.any():
+        flat = np.zeros(own.size, dtype=np.bool_)
+        gamma[keep], delta[keep] = _shrunken(count, own, spread, flat, mode, name)
+    return BatchEffect(gamma, delta, round(count), mode)
+
+
 def standardize(x: Floats, z: Floats, reference: Reference) -> Floats:
     """Standardise rows by the reference, kept features only.
 
@@ -141,8 +204,19 @@ def _estimate(x: Floats, z: Floats, reference: Reference, mode: Mode, name: str)
 
 
 def _moments(s: Floats, floor: Floats, mode: Mode, name: str) -> bayes.Pair:
-    n, p = s.shape
     mean = s.mean(axis=0)
+    if mode in ("mean_only", "mean_only_none"):
+        ones = np.ones(s.shape[1])
+        return _shrunken(len(s), mean, ones, ones < 0, mode, name)
+    variance = s.var(axis=0, ddof=1)
+    return _shrunken(len(s), mean, variance, variance <= floor, mode, name)
+
+
+def _shrunken(
+    n: float, mean: Floats, variance: Floats, flat: NDArray[np.bool_], mode: Mode, name: str
+) -> bayes.Pair:
+    """Turn mean and variance (p,) of n standardised rows into gamma* and delta*."""
+    p = mean.size
     if mode == "mean_only_none":
         return mean, np.ones(p)
     if mode != "none" and p < 2:
@@ -153,8 +227,6 @@ def _moments(s: Floats, floor: Floats, mode: Mode, name: str) -> bayes.Pair:
         )
     if mode == "mean_only":
         return bayes.shrink_mean(mean, 1.0), np.ones(p)
-    variance = s.var(axis=0, ddof=1)
-    flat = variance <= floor
     if mode == "parametric":
         return bayes.parametric(n, mean, variance, flat, batch=name)
     if mode == "nonparametric":

@@ -18,6 +18,10 @@ from common.release import Release
 from server.directory import Directory
 from server.federation import Federation, Watch
 from server.model_card import model_card
+from server.private import calibrate as private_calibrate
+from server.private import fuse as private_fuse
+from server.private import harmonize as private_harmonize
+from server.private.calibrate import NoisilyCalibrated
 from server.results import results
 from server.roster import Roster
 from server.run import RunFolder
@@ -65,16 +69,20 @@ def coordinator_app(
 def conduct(federation: Federation, run: RunFolder, feature_names: list[str], watch: Watch) -> None:
     """Take a study through its stages. A run that was interrupted goes on where it stopped."""
     study = run.study
+    feature_names = study.radiomics_used(feature_names)
+    solve = private_harmonize.run if study.privacy.everything else harmonize.run
+    select = private_fuse.run if study.privacy.everything else fuse.run
+    freeze = private_calibrate.run if study.privacy.everything else calibrate.run
     with _stage(run, watch, "enrol"):
         roster = enrol.run(federation, run)
     with _stage(run, watch, "harmonize"):
-        harmonized = harmonize.run(federation, roster, study, len(feature_names))
+        harmonized = solve(federation, roster, study, len(feature_names))
     with _stage(run, watch, "train"):
         weights = train.run(federation, run, roster, harmonized)
     with _stage(run, watch, "fuse"):
-        fused = fuse.run(federation, roster, study, harmonized, weights)
+        fused = select(federation, roster, study, harmonized, weights)
     with _stage(run, watch, "calibrate"):
-        calibrated = calibrate.run(federation, roster, fused.sites, study, fused.folds)
+        calibrated = freeze(federation, roster, fused.sites, study, fused.folds)
     release = _release(run, roster, feature_names, fused, calibrated)
     release.save(run.path / "release")
     with _stage(run, watch, "validate"):
@@ -93,7 +101,7 @@ def _release(
     roster: Roster,
     feature_names: list[str],
     fused: Fused,
-    calibrated: Calibrated,
+    calibrated: Calibrated | NoisilyCalibrated,
 ) -> Release:
     thresholds = dict(zip(MODELS, calibrated.thresholds, strict=False))
     return Release(run.study, fused.folds, thresholds, tuple(feature_names), roster.versions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,14 @@ from numpy.typing import NDArray
 
 from common.heads import MODELS, SCORED, UNHARMONIZED, Heads
 from common.messages import ValidateAnswer
+from common.privacy.histograms import NoisyMetric, noisy_auc
+from common.privacy.of_study import noise_of, planned_epsilon
 from common.statistics.auc import auc_from_histogram, normal_quantile
 from common.statistics.delong import compare
 from common.statistics.operating_point import ConfusionCounts, proportions
 from common.statistics.wilson import Proportion
 from common.study import Study
+from server.private.calibrate import NoisilyCalibrated
 from server.roster import Roster
 from server.run import RunFolder
 from server.stages.calibrate import Calibrated
@@ -31,7 +35,7 @@ def results(
     names: list[str],
     harmonized: Harmonized,
     fused: Fused,
-    calibrated: Calibrated,
+    calibrated: Calibrated | NoisilyCalibrated,
     validated: Validated,
     constant: list[str],
 ) -> Result:
@@ -75,6 +79,7 @@ def results(
             variant: dict(zip(("radiomics", "deep"), own.weights.tolist(), strict=True))
             for variant, own in fused.stacks.items()
         },
+        "privacy": _privacy(study),
         "constant_features": constant,
         "filled_covariates": harmonized.filled,
         "thresholds": {model: calibrated.thresholds[_row(model)] for model in MODELS},
@@ -88,6 +93,19 @@ def results(
         "newton_rounds": fused.rounds,
         "seconds": _seconds(events),
         "versions": roster.versions,
+    }
+
+
+def _privacy(study: Study) -> Result | None:
+    """What was promised to each training patient, and with how much noise; None for nothing."""
+    privacy = study.privacy
+    if not privacy.on:
+        return None
+    return {
+        "epsilon": planned_epsilon(study),
+        "delta": privacy.delta,
+        "covers": privacy.covers,
+        "noise_multipliers": asdict(noise_of(study)),
     }
 
 
@@ -108,8 +126,17 @@ def _selected(heads: list[Heads], model: str, names: list[str]) -> list[str]:
     return list(_counts(heads, model, names))
 
 
-def _validation(calibrated: Calibrated, row: int) -> Result:
-    """Within-site AUC of the validation patients, and the pooled one beside it."""
+def _validation(calibrated: Calibrated | NoisilyCalibrated, row: int) -> Result:
+    """Within-site AUC of the validation patients, and the pooled one beside it.
+
+    Where patients are hidden by noise there is the pooled one only, and the noise in it.
+    """
+    if isinstance(calibrated, NoisilyCalibrated):
+        try:
+            found = noisy_auc(calibrated.histograms[row], calibrated.bin_sd)
+        except NoisyMetric:
+            return {"pooled": {"auc": None}}
+        return {"pooled": {"auc": found.auc, "noise_sd": found.noise_sd}}
     pooled = auc_from_histogram(calibrated.histograms[row])
     beside = {"auc": pooled.auc, "auc_ci": [pooled.lower, pooled.upper]}
     weighted, variance, count = calibrated.within[row]

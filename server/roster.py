@@ -6,8 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from common.messages import EnrolAnswer
 from common.secure_sum.session import Announcement
+from common.study import Study
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,12 @@ class Roster:
             session_key="",
             signature="",
         )
+
+    def classes(self, study: Study) -> NDArray[np.int64]:
+        """Count the patients (2,) of each class that the training sites enrolled."""
+        own = [one for site, one in self.answers.items() if site in study.training_sites]
+        counts = [[one.negative, one.positive] for one in own]
+        return np.asarray(np.sum(counts, axis=0), dtype=np.int64)
 
     def announced(self, sites: Sequence[str]) -> tuple[Announcement, ...]:
         """Give the session keys of several sites, as they signed them."""

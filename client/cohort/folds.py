@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,22 @@ def draw_folds(labels: npt.NDArray[np.int64], study: Study, site: str) -> npt.ND
             folds[members] = (start + np.arange(members.size)) % study.folds
             start += members.size
     return folds
+
+
+def draw_private_folds(
+    patient_ids: Sequence[str], study: Study, site: str
+) -> npt.NDArray[np.int64]:
+    """Give each patient a fold as `draw_folds` does, from its own id alone.
+
+    `draw_folds` stratifies: who joins the cohort moves the others. The sums of a fold would then
+    differ by more than one patient, and the groups of `common.privacy.budget` would not hold. The
+    price is that folds are not even, and that one may lack a class.
+    """
+    drawn = [seed_of(study.seed, site, "private folds", one) for one in patient_ids]
+    if study.folds > 1:
+        return np.array([number % study.folds for number in drawn], dtype=np.int64)
+    limit = study.cohort.validation_fraction * 2.0**63
+    return np.array([0 if number < limit else -1 for number in drawn], dtype=np.int64)
 
 
 def seed_of(seed: int, *parts: str | int) -> int:

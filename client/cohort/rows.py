@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from client.cohort.folds import draw_folds
+from client.cohort.folds import draw_folds, draw_private_folds
 from client.cohort.patients import Case, Patient
 from client.cohort.site_folder import SiteFolder
 from client.imaging import cache
 from client.imaging import extract as imaging
 from client.imaging.recipes import preprocessing_of, radiomics_of
 from common.errors import CohortError, Fault
+from common.feature_names import all_names
 from common.study import Study
 
 
@@ -30,7 +31,8 @@ class SiteRows:
     folds : (P,) the fold in which a patient validates; -1 at an external site or for none
     patient : (n,) the patient of each slice, as a number
     labels : (n,) 0/1 of each slice
-    features : (n, 939) radiomics, transformed as the study says
+    features : (n, p) radiomics, transformed as the study says: all 939, or the bounded few of a
+        study that hides each patient
     images, masks : (n, crop, crop) float32
     batch : n names of ComBat batches
     covariates : the study's covariates, n values each; blank where missing
@@ -140,14 +142,15 @@ def lay_out(
         masks.append(entry.masks[chosen].astype(np.float32))
     owner = np.array(owners, dtype=np.int64)
     patient_labels = np.array([patient.label for patient in patients], dtype=np.int64)
-    folds = (
-        np.full(len(patients), -1, dtype=np.int64)
-        if external
-        else draw_folds(patient_labels, study, source.name)
-    )
+    patient_ids = tuple(patient.patient_id for patient in patients)
+    folds = np.full(len(patients), -1, dtype=np.int64)
+    if not external and study.privacy.on:
+        folds = draw_private_folds(patient_ids, study, source.name)
+    elif not external:
+        folds = draw_folds(patient_labels, study, source.name)
     return SiteRows(
         site=source.name,
-        patient_ids=tuple(patient.patient_id for patient in patients),
+        patient_ids=patient_ids,
         patient_labels=patient_labels,
         folds=folds,
         patient=owner,
@@ -179,7 +182,18 @@ def _chosen(count: int, study: Study) -> list[int]:
 
 
 def _transformed(features: npt.NDArray[np.float64], study: Study) -> npt.NDArray[np.float64]:
+    if study.privacy.everything:
+        return bounded(features, study.privacy.features)
     return np.arcsinh(features) if study.harmonization.transform == "asinh" else features
+
+
+def bounded(
+    features: npt.NDArray[np.float64], bounds: Mapping[str, tuple[float, float]]
+) -> npt.NDArray[np.float64]:
+    """Take the named ones of all radiomics (n, 939), clipped and scaled to -1/2 and 1/2: (n, p)."""
+    columns = [all_names().index(name) for name in bounds]
+    low, high = np.array(list(bounds.values()), dtype=np.float64).T
+    return np.asarray(np.clip((features[:, columns] - low) / (high - low), 0.0, 1.0) - 0.5)
 
 
 def _batch(site: str, patient: Patient, study: Study) -> str:

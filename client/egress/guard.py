@@ -15,7 +15,7 @@ from client.egress.passed import REAL, TEXT, WHOLE, Passed, field_of_scalar, num
 from client.egress.patients import Patients
 from client.egress.refused import refuse
 from client.egress.rules import FEATURES, SUMMED, rule_of
-from client.egress.words import MASKED, REFUSAL
+from client.egress.words import MASKED, PRIVATE, REFUSAL
 from common.errors import MyoFedError
 from common.message_parts import parts_of
 from common.messages import ANSWERS, QUESTIONS, Answer, Hidden, Question, Refusal
@@ -67,7 +67,9 @@ def check(
         raise refuse(str(error)) from None
     fields = matched(rule.forms, *parts)
     masks = study.secure_sum.enabled and question.stage in SUMMED
-    if not masks:
+    # Noise that hides each patient hides small cells as well.
+    noisy = rule.name.endswith(PRIVATE)
+    if not masks and not noisy:
         _require_minimum(study, question, answer, patients)
     return Passed("answer", rule.name, fields, to_hide=masks)
 

@@ -7,7 +7,7 @@ is not listed here does not leave.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.egress.enrol_rule import enrol_forms
 from client.egress.form import Form, Forms
@@ -25,6 +25,7 @@ from common.messages import (
     TrainQuestion,
     ValidateQuestion,
 )
+from common.privacy.histograms import COARSE
 from common.statistics.moments import Moments, moment_shapes
 from common.statistics.scores import BINS
 from common.study import Study
@@ -62,6 +63,11 @@ def rule_of(study: Study, question: Question, features: int = FEATURES) -> Rule:
         There is no such stage, step, fold or round in the study, or the question does not fit
         itself.
     """
+    noisy = _private_rule(study, question, features) if study.privacy.on else None
+    return noisy or _exact_rule(study, question, features)
+
+
+def _exact_rule(study: Study, question: Question, features: int) -> Rule:
     match question:
         case EnrolQuestion():
             name, forms = "enrol", enrol_forms(study)
@@ -129,6 +135,41 @@ def _train(study: Study, question: TrainQuestion) -> Forms:
     }
 
 
+def _private_train(study: Study, question: TrainQuestion) -> Forms:
+    """The change, and numbers that are public: how many patients the site enrolled."""
+    silent = {"loss", "validation", "histogram"}
+    return {
+        name: replace(form, zero=name in silent) for name, form in _train(study, question).items()
+    }
+
+
+def _private_rule(study: Study, question: Question, features: int) -> Rule | None:
+    """Give the rule where noise hides each patient; None where the exact one counts."""
+    match question:
+        case TrainQuestion():
+            return Rule("train/private", _private_train(study, question))
+        case EnrolQuestion() | ValidateQuestion():
+            return None
+        case _ if not study.privacy.everything:
+            return None
+        case HarmonizeQuestion(step="features"):
+            shapes = combat_shapes(features, 0)
+            own = {name: Form("float64", shape) for name, shape in shapes.items()}
+            return Rule("harmonize/private", _folds(study, own))
+        case FuseQuestion(step="moments"):
+            blocks = {
+                f"{fold}.{number}": _moment_forms(features)
+                for fold in range(study.folds)
+                for number in range(len(VARIANTS))
+            }
+            return Rule("fuse/moments/private", _below("sums", blocks))
+        case CalibrateQuestion():
+            noisy = Form("float64", (_M, 2, COARSE))
+            return Rule("calibrate/private", _calibrate(0) | {"noisy": noisy})
+        case _:
+            raise refuse(f"the study has no such question in the stage {question.stage}")
+
+
 def _moment_forms(features: int) -> Forms:
     return {
         name: Form("int64" if name in Moments.integers else "float64", shape)
@@ -143,8 +184,12 @@ def _moments(study: Study, features: int) -> Forms:
     return _folds(study, own)
 
 
-def _calibrate() -> Forms:
-    return {"histograms": Form("int64", (_M, 2, BINS)), "within": Form("float64", (_M, 3))}
+def _calibrate(models: int = _M) -> Forms:
+    return {
+        "histograms": Form("int64", (models, 2, BINS)),
+        "within": Form("float64", (models, 3)),
+        "noisy": Form("float64", (0, 2, COARSE)),
+    }
 
 
 def _validate(folds: int) -> Forms:

@@ -7,6 +7,9 @@ from typing import Final
 MASKED: Final = "/masked"
 """The ending of a rule's name where the answer left under masks."""
 
+PRIVATE: Final = "/private"
+"""The ending of a rule's name where noise hides each patient."""
+
 REFUSAL: Final = "refusal"
 
 _UNDER_MASKS = (
@@ -55,6 +58,21 @@ _WORDS: Final[dict[str, str]] = {
     "validate/placements": (
         "Sums over all patients of a class of how each ranks among the patients of all sites, to "
         "compare models; no single patient."
+    ),
+    "train/private": (
+        "How the network's weights changed by training, with noise that hides each patient; how "
+        "many patients the site enrolled. No loss and no scores."
+    ),
+    "harmonize/private": (
+        "ComBat sums over the training patients of each fold, with noise that hides each patient."
+    ),
+    "fuse/moments/private": (
+        "Sums and products of image features over the training patients of each fold, with noise "
+        "that hides each patient."
+    ),
+    "calibrate/private": (
+        "Histograms of the validation patients' scores by class in 20 steps, with noise that hides "
+        "each patient."
     ),
     REFUSAL: "No answer: a code and a fixed sentence, which say nothing of patients.",
 }

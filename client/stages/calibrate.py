@@ -16,6 +16,17 @@ from common.statistics.scores import round_scores, score_histogram
 
 def answer(question: CalibrateQuestion, context: SiteContext) -> CalibrateAnswer:
     """Score every validation patient by its own fold's heads."""
+    scores, labels = validation_scores(question, context)
+    return CalibrateAnswer(
+        histograms=np.stack([score_histogram(row, labels) for row in scores]),
+        within=np.stack([_within(row, labels) for row in scores]),
+    )
+
+
+def validation_scores(
+    question: CalibrateQuestion, context: SiteContext
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score the P validation patients, each by its own fold: (M, P), and their labels (P,)."""
     rows, study = context.rows, context.study
     scores = np.full((len(SCORED), len(rows.patient_ids)), np.nan)
     for fold in range(study.folds):
@@ -30,11 +41,7 @@ def answer(question: CalibrateQuestion, context: SiteContext) -> CalibrateAnswer
         )
         scores = np.where(np.isfinite(own), own, scores)
     seen = np.isfinite(scores[0])
-    rounded, labels = round_scores(scores[:, seen]), rows.patient_labels[seen]
-    return CalibrateAnswer(
-        histograms=np.stack([score_histogram(row, labels) for row in rounded]),
-        within=np.stack([_within(row, labels) for row in rounded]),
-    )
+    return round_scores(scores[:, seen]), rows.patient_labels[seen]
 
 
 def _within(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

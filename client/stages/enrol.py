@@ -13,6 +13,7 @@ from pathlib import Path
 from client.context import SiteContext
 from client.imaging.recipes import preprocessing_of, radiomics_of
 from client.imaging.selftest import recipe_hash, self_test_digest
+from client.private.spending import require_room
 from client.site_keys import session_key
 from common.errors import ChangedSinceEnrolment, TooFewPatients
 from common.files import write_json
@@ -28,8 +29,11 @@ def answer(question: EnrolQuestion, context: SiteContext) -> EnrolAnswer:
     ------
     TooFewPatients
         A class has fewer patients than the study's minimum cell; nothing is told then.
+    TooLittleLeft
+        The study does not fit into the privacy budget of the site's patients.
     """
     found = _described(context)
+    require_room(context)
     write_json(_memory(context), asdict(found))
     if not context.hides:
         return found

@@ -15,6 +15,10 @@ from flwr.app import RecordDict
 
 from client.context import SiteContext
 from client.egress.ledger import Ledger
+from client.private import calibrate as private_calibrate
+from client.private import fuse as private_fuse
+from client.private import harmonize as private_harmonize
+from client.private import train as private_train
 from client.stages import calibrate, enrol, fuse, harmonize, train, validate
 from client.worker.course import remember, require_in_turn
 from client.worker.receipts import Receipts, asked
@@ -22,6 +26,7 @@ from client.worker.refused import answer_or_refuse
 from common.errors import RunError, StudyMismatch, WrongUse
 from common.messages import QUESTIONS, EnrolQuestion, Question
 from common.records import Envelope, digest_of, from_record, to_record
+from common.study import Study
 
 STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
     "enrol": enrol.answer,
@@ -32,8 +37,25 @@ STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
     "validate": validate.answer,
 }
 
+PRIVATE_STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
+    "harmonize": private_harmonize.answer,
+    "fuse": private_fuse.answer,
+    "calibrate": private_calibrate.answer,
+}
+"""Where privacy covers everything, what answers in the place of a stage; training is one too."""
+
 EXTERNAL_STAGES = ("enrol", "validate")
 """All that an external site answers: nothing of it enters a model."""
+
+
+def stages_of(study: Study) -> dict[str, Callable[[Any, SiteContext], Any]]:
+    """Say what answers each stage of a study."""
+    found = dict(STAGES)
+    if study.privacy.on:
+        found["train"] = private_train.answer
+    if study.privacy.everything:
+        found |= PRIVATE_STAGES
+    return found
 
 
 class Worker:
@@ -78,7 +100,7 @@ class Worker:
         require_in_turn(question, digest, envelope.exchange, self.context)
         if not self._enrolled and stage != EnrolQuestion.stage:
             enrol.require_as_enrolled(self.context)
-        found = STAGES[stage](question, self.context)
+        found = stages_of(self.context.study)[stage](question, self.context)
         self._enrolled = True
         remember(question, digest, self.context)
         return self._receipts.let_out(question, found, self.context, envelope, digest)

@@ -123,6 +123,11 @@ class Budget:
         """Give epsilon at delta of all releases so far."""
         return self._epsilon([entry.release for entry in self.entries])
 
+    def curve_of_others(self, scope: str) -> Floats:
+        """Give the Rényi curve of all that was spent outside a scope, that is on other studies."""
+        others = [one.release for one in self.entries if one.release.scope != scope]
+        return _worst(others)
+
     def require(self, release: Release) -> Budget:
         """Enter a release before it is made, or the same budget if it was entered before.
 
@@ -188,13 +193,18 @@ class Budget:
         return cls(epsilon, delta, entries)
 
     def _epsilon(self, releases: list[Release]) -> float:
-        total = np.zeros(len(ORDERS))
-        for scope in dict.fromkeys(release.scope for release in releases):
-            own = [release for release in releases if release.scope == scope]
-            folds = max(release.folds for release in own)
-            groups = [*range(folds), *([NEVER] if folds < 2 else [])]
-            total = total + np.max([_sum(own, group) for group in groups], axis=0)
-        return epsilon_of(total, self.delta)
+        return epsilon_of(_worst(releases), self.delta)
+
+
+def _worst(releases: list[Release]) -> Floats:
+    """Add up over scopes the curve of the group that is worst off in each."""
+    total = np.zeros(len(ORDERS))
+    for scope in dict.fromkeys(release.scope for release in releases):
+        own = [release for release in releases if release.scope == scope]
+        folds = max(release.folds for release in own)
+        groups = [*range(folds), *([NEVER] if folds < 2 else [])]
+        total = total + np.max([_sum(own, group) for group in groups], axis=0)
+    return total
 
 
 def _sum(releases: list[Release], group: int) -> Floats:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from common.errors import MyoFedError
 from common.privacy.secret_noise import SecretNoise
+from common.statistics.scores import BINS, STEPS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
@@ -61,6 +62,21 @@ def private_histograms(histograms: Ints, noise_multiplier: float, noise: SecretN
         )
     scale = noise_multiplier * float(np.sqrt(len(histograms)))
     return noise.added_to(histograms.astype(np.float64), scale)
+
+
+def noisy_threshold(positive: Floats, target: float) -> float:
+    """Read a threshold from the noisy counts (b,) of positive patients by score.
+
+    The share at or above a bin's lower edge is read from sums from the top, which are first made to
+    fall as they must (their running maximum). Of the edges at which it is at least `target` the
+    highest is taken, in steps of 1/1000. Unlike the exact one it holds the target within the noise
+    only. Where noise leaves no positive patients it is 0: everybody counts as positive.
+    """
+    above = np.maximum.accumulate(np.cumsum(np.asarray(positive, np.float64)[::-1]))[::-1]
+    if not above[0] > 0.0:
+        return 0.0
+    edge = int(np.flatnonzero(above >= target * above[0])[-1])
+    return float(-(-edge * BINS // positive.size)) / STEPS
 
 
 def noisy_auc(histogram: Floats, bin_sd: float) -> NoisyAuc:

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from common.errors import MyoFedError
 from common.messages import Arrays, EnrolAnswer, TrainAnswer, TrainQuestion
+from common.privacy.fresh_head import fresh_head
+from common.privacy.of_study import noise_of
 from common.statistics.auc import auc_from_histogram
+from common.statistics.logistic import balanced_weights
 from common.statistics.scores import BINS
 from common.study import Study
 from common.study_tables import Training
-from common.update import longest_change, moved_by
+from common.update import longest_change, longest_private_change, moved_by
 from server.federation import Federation
 from server.firewall import (
     ROUNDING,
@@ -93,7 +96,11 @@ def _train_fold(
     fold: int,
 ) -> Weights:
     study = run_folder.study
-    class_weights = network_weights(study, harmonized.class_weights)[fold]
+    classes = harmonized.classes[fold]
+    if study.privacy.on:
+        # Those of a fold's slices would tell of its patients.
+        classes = roster.classes(study)
+    class_weights = network_weights(study, np.array([balanced_weights(*classes.tolist())]))[0]
     aggregator = Aggregator(study.training)
     state = _begin(run_folder, aggregator, fold)
     rounds = study.training.rounds
@@ -102,12 +109,13 @@ def _train_fold(
             study.fingerprint,
             fold=fold,
             round=state.round + 1,
-            slices=int(harmonized.classes[fold].sum()),
+            slices=int(classes.sum()),
             class_weights=class_weights,
             weights=state.weights,
         )
         merged, summed = _round(federation, roster, aggregator, question)
-        _measure(run_folder, state.round, summed, fold)
+        if not study.privacy.on:
+            _measure(run_folder, state.round, summed, fold)
         state.step(merged, state.round >= rounds - study.training.averaged_rounds)
         moments = {f"strategy/{key}": value for key, value in aggregator.arrays().items()}
         run_folder.keep(f"train-{fold}", state.arrays() | moments)
@@ -121,6 +129,8 @@ def _round(
     """Train one round: give the next weights, and the sum of the sites' answers."""
     study = federation.run.study
     check = _check_against(question, study.training)
+    if study.privacy.on:
+        check = _private_check_against(question, study)
     judge = _judge_against(question, study.firewall.norm_limit)
     if not aggregator.robust:
         summed = total(federation, question, roster, roster.train, TrainAnswer, check, judge)
@@ -160,6 +170,25 @@ def _check_against(
     return check
 
 
+def _private_check_against(
+    question: TrainQuestion, study: Study
+) -> Callable[[EnrolAnswer, TrainAnswer], None]:
+    """Say what answers must be like where each patient is hidden: the change, and public counts."""
+    noise = noise_of(study).network
+
+    def check(own: EnrolAnswer, answer: TrainAnswer) -> None:
+        patients = own.positive + own.negative
+        require_arrays("its answer", {"change": answer.change},
+                       {"change": question.weights.shape})  # fmt: skip
+        require(answer.slices == answer.patients == patients, "it has other patients than enrolled")
+        silent = answer.loss == 0.0 and not answer.validation.any() and not answer.histogram.any()
+        require(silent, "it says more than the noisy change of its weights")
+        longest = longest_private_change(question.weights.size, patients, study, noise)
+        require(_norm(question, answer) <= longest, "its weights have moved further than they can")
+
+    return check
+
+
 def _judge_against(
     question: TrainQuestion, limit: float
 ) -> Callable[[Mapping[str, TrainAnswer]], dict[str, str]]:
@@ -194,6 +223,8 @@ def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTrai
     start = initial_weights(
         study.cnn.width, study.cnn.dropout, study.preprocessing.crop, study.seed + fold
     )
+    if study.privacy.on and study.privacy.trained == "head":
+        start = fresh_head(start)
     return FoldTraining(0, start, np.zeros_like(start))
 
 

@@ -182,8 +182,8 @@ def ask(
 ) -> dict[int, Message]:
     """Ask the nodes and wait for all answers, looking every 0.1 s as the coordinator does.
 
-    A stock SuperLink that writes hundreds of megabytes on a busy disk holds its database longer than
-    it waits for it itself (5 s), and answers 500 meanwhile. Ours handles one message at a time.
+    A stock SuperLink that writes hundreds of megabytes on a busy disk holds its database longer
+    than it waits for it itself (5 s), and answers 500 meanwhile. Ours handles one at a time.
     """
     messages = [Message(record, dst_node_id=node, message_type=f"query.{stage}") for node in nodes]
     waiting = set(grid.push_messages(messages))

@@ -314,13 +314,18 @@ def _changed(value: Any) -> list[Any]:
     if isinstance(value, int):
         return [value + 1, value * 2, value + 128]
     if isinstance(value, float):
-        return [value / 2]
+        return [value / 2, value + 0.5]
     if isinstance(value, dict):
         return [value | {"train": 60.0}]
     if isinstance(value, str):
         words = ("none", "site", "all", "middle", "image", "minmax", "haar", "scanner", "mean")
+        words += ("network", "dense", "adam")
         return [*words, "mean_only", "fedadam", "geometry", "refuse", "a", "xyz"]
     return [[*value, *value[:1]], [*value, "extra"], [*value, "b"]]
+
+
+OF_PRIVACY = {"privacy.epsilon", "privacy.features"}
+"""Neither has another valid value while the rest of the table has its defaults."""
 
 
 def test_the_fingerprint_changes_with_any_value() -> None:
@@ -329,7 +334,7 @@ def test_the_fingerprint_changes_with_any_value() -> None:
     prints = {base.fingerprint}
     tried = 0
     for dotted in keys_of(Study):
-        if dotted in {"sites", "harmonization.covariates"}:
+        if dotted in {"sites", "harmonization.covariates", *OF_PRIVACY}:
             continue
         *sections, key = dotted.split(".")
         for other in _changed(_at(content, sections)[key]):
@@ -351,8 +356,16 @@ def test_the_fingerprint_changes_with_any_value() -> None:
     swapped = content | {"sites": content["sites"][::-1]}
     covariate = {"name": "age", "kind": "numeric"}
     aged = content | {"harmonization": content["harmonization"] | {"covariates": [covariate]}}
-    for more in (swapped, aged):
+    hiding = content["privacy"] | {"epsilon": 8.0, "covers": "network"}
+    areas = {"original_shape2D_PixelSurface": [0, 6e3], "original_firstorder_Mean": [0, 255]}
+    bounded = hiding | {"covers": "everything", "features": areas}
+    fusion = content["fusion"] | {"sizes": [2], "inverse_penalties": [1.0]}
+    covered = {"privacy": bounded, "fusion": fusion}
+    other = {"privacy": bounded | {"features": areas | {"original_firstorder_Mean": [0, 200]}}}
+    for more in (swapped, aged, content | {"privacy": hiding}, content | covered):
         assert Study.model_validate(more).fingerprint not in prints
+    pair = [Study.model_validate(content | covered | more) for more in ({}, other)]
+    assert pair[0].fingerprint != pair[1].fingerprint
 
 
 def _at(content: dict[str, Any], sections: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from egress_samples import FEATURES, Exchange, a_study, exchanges, some_rows
 from client.egress.guard import check
 from client.egress.patients import Patients
 from client.egress.refused import EgressRefused
-from client.egress.words import RULES
+from client.egress.words import PRIVATE, REFUSAL, RULES
 from common.study import Study
 
 LEAST = 5
@@ -24,7 +24,7 @@ LEAST = 5
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Study, Exchange, Patients]]:
     study = a_study(cohort={"minimum_patients_per_class": LEAST})
     folder = tmp_path_factory.mktemp("sites")
-    names = [rule for rule in RULES if rule != "refusal"]
+    names = [rule for rule in RULES if rule != REFUSAL and not rule.endswith(PRIVATE)]
     rows = exchanges(study, folder)
     return {
         name: (study, exchange, patients)

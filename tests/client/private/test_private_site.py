@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from site_samples import make_study
 
-from client.private.folds import draw_private_folds
+from client.cohort.folds import draw_private_folds
 from client.private.secret import SECRET_FILE, site_secret
 from common.errors import WrongUse
 
@@ -38,18 +39,21 @@ def test_a_damaged_secret_is_not_replaced(tmp_path: Path) -> None:
         site_secret(tmp_path)
 
 
+def drawn(ids: list[str], seed: int, site: str, folds: int) -> np.ndarray:
+    return draw_private_folds(ids, make_study(seed=seed, folds=folds), site)
+
+
 @pytest.mark.parametrize("folds", [1, 2, 5])
 def test_the_fold_of_a_patient_is_its_own(folds: int) -> None:
-    whole = draw_private_folds(IDS, 2026, "a", folds, 0.25)
-    less = draw_private_folds(IDS[1:700], 2026, "a", folds, 0.25)
-    assert np.array_equal(whole[1:700], less)
-    assert not np.array_equal(whole, draw_private_folds(IDS, 2026, "b", folds, 0.25))
-    assert not np.array_equal(whole, draw_private_folds(IDS, 2027, "a", folds, 0.25))
+    whole = drawn(IDS, 2026, "a", folds)
+    assert np.array_equal(whole[1:700], drawn(IDS[1:700], 2026, "a", folds))
+    assert not np.array_equal(whole, drawn(IDS, 2026, "b", folds))
+    assert not np.array_equal(whole, drawn(IDS, 2027, "a", folds))
 
 
 def test_folds_are_even_on_average() -> None:
-    drawn = draw_private_folds(IDS, 1, "a", 5, 0.25)
-    assert np.bincount(drawn) == pytest.approx(np.full(5, 600), abs=5 * np.sqrt(480))
-    single = draw_private_folds(IDS, 1, "a", 1, 0.25)
+    several = drawn(IDS, 1, "a", 5)
+    assert np.bincount(several) == pytest.approx(np.full(5, 600), abs=5 * np.sqrt(480))
+    single = drawn(IDS, 1, "a", 1)
     assert set(single.tolist()) == {-1, 0}
     assert float((single == 0).mean()) == pytest.approx(0.25, abs=0.04)

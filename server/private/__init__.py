@@ -1,0 +1,1 @@
+"""The coordinator's stages of a study whose privacy covers everything that leaves a site."""
