@@ -27,9 +27,8 @@ test: setup lint
 		--cov --cov-report=term:skip-covered
 	$(BIN)/python -m pytest tests/deployment -m "not soak"
 
-# Kills at every stage, bad sites, cut lines, full disks, containers, a message of 500 MB: a quarter of
-# an hour
-# of real processes, files side by side. Some need root, and say so.
+# Kills at every stage, bad sites, cut lines, full disks, containers, a message of 500 MB: a quarter
+# of an hour of real processes, files side by side. Some need root, and say so.
 soak: setup
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m soak
 

@@ -216,7 +216,8 @@ class SecureSum(Section):
     """Whether the coordinator learns totals only, or what each site says.
 
     Two totals over sets that differ by one site tell what that site says. So a site answers for
-    another set than before, within one stage and fold, at most `set_changes` times a run.
+    another set than before, within one stage and fold, at most `set_changes` times: in all runs of
+    the study together.
     """
 
     enabled: bool = True

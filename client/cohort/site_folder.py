@@ -23,7 +23,8 @@ SITE_FILE = "site.json"
 TABLE_FILE = "cohort.csv"
 _PARTIAL = ".partial-"
 _ROOMS = {"node", "link", "studies", "ledger"}
-_KEYS = {"identity.key", "identity.pub"}
+_KEYS = {"identity.key", "identity.pub", "privacy.key"}
+_ACCOUNTS = {"privacy-budget.json", "sum-sets.json"}
 _PACKAGES = ("myofed", "numpy", "SimpleITK", "nibabel", "pydicom")
 
 
@@ -226,7 +227,7 @@ def _is_room(path: Path) -> bool:
     """Say whether it is made by `myofed site init` and `join`, or left by an import that died."""
     if path.name in _ROOMS or path.name.startswith(_PARTIAL):
         return path.is_dir()
-    if path.name in _KEYS:
+    if path.name in _KEYS | _ACCOUNTS:
         return path.is_file()
     return path.name.endswith(".join.json")
 

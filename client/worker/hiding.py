@@ -23,7 +23,7 @@ from common.secure_sum.masks import TooFewToHide, context_of
 from common.secure_sum.scope import scope_of
 from common.secure_sum.session import secrets_with
 
-SETS_FILE = "sets.json"
+SETS_FILE = "sum-sets.json"
 
 
 class SetsChanged(MyoFedError):
@@ -93,30 +93,32 @@ def _require_roster(names: Sequence[str], context: SiteContext) -> None:
 def _count_changes(names: Sequence[str], exchange: str, context: SiteContext) -> None:
     """Count how often the sites of a sum have changed, before another answer is given.
 
+    Over all runs of a study: two runs over sites that differ by one tell what that one says, as two
+    questions of one run do.
+
     Raises
     ------
     SetsChanged
         Too often; or the same question is asked for sites that were not in the sum before.
     """
-    path = context.memory.folder / SETS_FILE
-    held: dict[str, Any] = {"changes": 0, "scopes": {}}
-    if path.exists():
-        held = json.loads(path.read_text(encoding="utf-8"))
+    path = context.site.path / SETS_FILE
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    held = kept.setdefault(context.study.fingerprint, {"changes": 0, "scopes": {}})
     scope, allowed = scope_of(exchange), context.study.secure_sum.set_changes
     before = held["scopes"].get(scope)
-    now = {"exchange": exchange, "sites": list(names)}
+    now = {"run": context.run, "exchange": exchange, "sites": list(names)}
     if before == now:
         return
     if before is not None and before["sites"] != now["sites"]:
-        grows = before["exchange"] == exchange and not set(names) < set(before["sites"])
+        again = (before["run"], before["exchange"]) == (context.run, exchange)
+        grows = again and not set(names) < set(before["sites"])
         if grows or held["changes"] >= allowed:
             raise SetsChanged(
                 f"The question {exchange} was asked for a sum over {', '.join(names)}; before it "
-                f"was over {', '.join(before['sites'])}, and the study allows {allowed} changes in "
-                "a run.",
+                f"was over {', '.join(before['sites'])}, and the study allows {allowed} changes.",
                 "Two sums over almost the same sites tell what one of them says. If sites really "
                 "come and go so often, the study must allow more changes.",
             )
         held["changes"] += 1
     held["scopes"][scope] = now
-    write_json(path, held)
+    write_json(path, kept)

@@ -90,8 +90,8 @@ class Sites:
     def begin_anew(self) -> None:
         """Let another run ask: of what a site remembers of the last, only its numbers stay."""
         for worker in self.workers.values():
-            for name in (ANSWERED_FILE, SETS_FILE):
-                (worker.context.memory.folder / name).unlink(missing_ok=True)
+            (worker.context.memory.folder / ANSWERED_FILE).unlink(missing_ok=True)
+            (worker.context.site.path / SETS_FILE).unlink(missing_ok=True)
 
     @property
     def roster(self) -> Roster:

@@ -32,6 +32,8 @@ SITES = (*DEFAULT, replace(DEFAULT[0], name="evora"))
 """Four hospitals that train, and dorpat."""
 
 THREE_OF_FOUR = """
+[secure_sum]
+set_changes = 8
 [quorum]
 min_sites = 3
 [quorum.deadline_seconds]

@@ -18,7 +18,7 @@ from client.network import local_training
 from client.network.local_training import LocalResult
 from client.site_keys import SESSION_FILE, SiteKeys, session_key
 from client.stages import train
-from client.worker.hiding import LostSessionKey, SetsChanged, hidden
+from client.worker.hiding import SETS_FILE, LostSessionKey, SetsChanged, hidden
 from client.worker.worker import Worker
 from common.cnn import initial_weights
 from common.course import exchange_of
@@ -118,7 +118,7 @@ def test_the_same_question_for_the_same_sites_is_answered_with_the_same_bytes(
 
 def refused(sites: Consortium, kind: type[MyoFedError], names: Sequence[str], **more: Any) -> str:
     """See that a sum is refused, and that nothing of it is counted; give what is logged."""
-    path = sites.contexts["a"].memory.folder / "sets.json"
+    path = sites.contexts["a"].site.path / SETS_FILE
     before = path.read_bytes() if path.exists() else b""
     with pytest.raises(kind) as caught:
         sites.ask(names, **more)
@@ -255,7 +255,7 @@ def test_sets_change_no_more_often_than_the_study_allows(sites: Consortium) -> N
     assert isinstance(sites.ask("abcde", "train.0.6"), Hidden)
 
 
-def test_the_account_is_one_for_the_run_and_survives_the_worker(
+def test_the_account_is_one_for_the_study_and_survives_worker_and_run(
     sites: Consortium, tmp_path: Path
 ) -> None:
     # What begins is free: sums of another stage or fold are other sums.
@@ -271,11 +271,20 @@ def test_the_account_is_one_for_the_run_and_survives_the_worker(
     again.ask("abcd", "fuse.moments.0")
     again.ask("abcd", "fuse.heads.1")
     refused(again, SetsChanged, "abc", exchange="fuse.heads.1")
-    # Another run has an account of its own.
+    # Another run goes on with it: its sums differ from those of the first by whoever is missing.
     other = {name: replace(one, run="run-2") for name, one in again.contexts.items()}
     fresh = Consortium(sites.study, other)
     announced = tuple(fresh.announced(name, run="run-2") for name in "abc")
-    hidden(ANSWER, DIGEST, Envelope("run-2", "train.1.2", announced), other["a"])
+    hidden(ANSWER, DIGEST, Envelope("run-2", "train.1.1", announced), other["a"])
+    more = tuple(fresh.announced(name, run="run-2") for name in "abd")
+    with pytest.raises(SetsChanged, match="before it was over a, b, c"):
+        hidden(ANSWER, DIGEST, Envelope("run-2", "train.1.2", more), other["a"])
+    # Another study is another approval, with an account of its own.
+    study = study_of(seed=99)
+    third = {name: replace(one, study=study, run="run-3") for name, one in other.items()}
+    apart = Consortium(study, third)
+    sums = tuple(apart.announced(name, run="run-3") for name in "abd")
+    hidden(ANSWER, DIGEST, Envelope("run-3", "train.1.1", sums), third["a"])
 
 
 def test_a_study_may_allow_no_change_at_all(tmp_path: Path) -> None:
