@@ -39,7 +39,7 @@ def what_runs(study: Study, own: Site) -> Lines:
         ("stages", f"{', '.join(DEADLINES)} (only of external sites, which never train)"),
         (
             "training",
-            f"{training.rounds} rounds of {training.local_epochs} epoch(s), {training.strategy}, "
+            f"{training.rounds} rounds of {_length(study)}, {training.strategy}, "
             f"network of width {study.cnn.width:g}{times}",
         ),
         ("recipe", _recipe(study)),
@@ -93,10 +93,17 @@ def note_on_sums(study: Study) -> str:
         first = (
             f"Secure summation is on: what a training site says is hidden in a total over "
             f"{study.least_sites} or more sites. If sites drop out, the others answer again for "
-            f"those that are left, at most {study.secure_sum.set_changes} times for one stage and "
-            "fold."
+            f"those that are left, at most {study.secure_sum.set_changes} times in all runs of this "
+            "study."
         )
     return f"{first} {_what_remains(study)}"
+
+
+def _length(study: Study) -> str:
+    """Say how long a site trains in a round."""
+    if study.privacy.on:
+        return f"{study.privacy.steps} step(s) with noise"
+    return f"{study.training.local_epochs} epoch(s)"
 
 
 def _what_remains(study: Study) -> str:

@@ -86,6 +86,6 @@ def _privacy(study: Study) -> list[str]:
     if not privacy.on:
         return []
     return [
-        f"privacy        of each training patient, epsilon {privacy.epsilon:g} at delta "
-        f"{privacy.delta:g}; covers {privacy.covers}"
+        f"privacy        epsilon {privacy.epsilon:g} at delta {privacy.delta:g} for each training "
+        f"patient; covers {privacy.covers}"
     ]

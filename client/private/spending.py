@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from client.context import SiteContext
-from client.private.secret import site_secret
+from client.private.secret import SECRET_FILE, site_secret
 from common.errors import MyoFedError
 from common.privacy.accounting import epsilon_of
-from common.privacy.budget import Budget, Kind, Release, Touches
+from common.privacy.budget import Budget, BudgetDamaged, Kind, Release, Touches
 from common.privacy.of_study import planned_curve
 from common.privacy.secret_noise import SecretNoise, name_of
 
@@ -34,9 +34,16 @@ def budget_of(site: Path, epsilon: float, delta: float) -> Budget:
     Raises
     ------
     BudgetDamaged
-        The file is no ledger.
+        The file is no ledger, or has been lost: there is a secret, so something was released.
     """
-    return Budget.load(Path(site) / BUDGET_FILE, epsilon, delta)
+    path = Path(site) / BUDGET_FILE
+    if not path.exists() and (Path(site) / SECRET_FILE).exists():
+        raise BudgetDamaged(
+            f"{path} is gone, and what was released before is in it.",
+            "Put it back from a backup. Without it, count the budget as spent: the patients must "
+            "not be in another private study.",
+        )
+    return Budget.load(path, epsilon, delta)
 
 
 def kept_budget(site: Path) -> dict[str, Any]:
@@ -48,10 +55,10 @@ def kept_budget(site: Path) -> dict[str, Any]:
         The file is no ledger.
     """
     path = Path(site) / BUDGET_FILE
+    budget_of(site, 1.0, 0.5)
     if not path.exists():
         return {"epsilon": 0.0, "delta": 0.0, "spent": 0.0, "entries": []}
     held: dict[str, Any] = json.loads(path.read_bytes())
-    Budget.load(path, held["epsilon"], held["delta"])
     return held
 
 
@@ -105,7 +112,11 @@ def spend(
     BudgetSpent
         It would exceed the budget.
     """
-    study, secret = context.study, site_secret(context.site.path)
+    study, path = context.study, context.site.path / BUDGET_FILE
+    before = budget_of(context.site.path, study.privacy.most, study.privacy.delta)
+    if not path.exists():
+        before.save(path)  # before there is a secret, so that a ledger that was lost is noticed
+    secret = site_secret(context.site.path)
     release = Release(
         name=name_of(secret, subject),
         what=what,
@@ -118,10 +129,9 @@ def spend(
         fold=fold,
         touches=touches,
     )
-    before = budget_of(context.site.path, study.privacy.most, study.privacy.delta)
     after = before.require(release)
     if after is not before:
-        after.save(context.site.path / BUDGET_FILE)
+        after.save(path)
     return secret
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from flwr.supercore.task_identity import TaskIdentity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from site_samples import Direct, federation_of, hold, make_rows, make_study
+from typer.testing import CliRunner
 
 from client.cohort.folds import draw_private_folds
 from client.cohort.rows import SiteRows, bounded
@@ -22,7 +25,14 @@ from client.network.inference import look
 from client.network.slices import Slices
 from client.private import train
 from client.private.batch import HALF, noisy_batch
-from client.private.spending import BUDGET_FILE, TooLittleLeft, budget_of, require_room
+from client.private.cli import budget
+from client.private.spending import (
+    BUDGET_FILE,
+    TooLittleLeft,
+    budget_of,
+    kept_budget,
+    require_room,
+)
 from client.worker.worker import Worker
 from common.cnn import initial_weights
 from common.course import OffCourse, position
@@ -39,7 +49,7 @@ from common.messages import (
     TrainAnswer,
     TrainQuestion,
 )
-from common.privacy.budget import Budget, BudgetSpent, Release
+from common.privacy.budget import Budget, BudgetDamaged, BudgetSpent, Release
 from common.privacy.of_study import noise_of, planned_epsilon, works_of
 from common.privacy.plan import noise_multipliers
 from common.records import Envelope, from_answer, to_record
@@ -264,6 +274,30 @@ def test_a_study_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
     third = replace(context, study=private_study(delta=1e-5, limit=20.0))
     third.__dict__["rows"] = context.rows
     require_room(third)
+
+
+def test_a_ledger_that_was_lost_is_noticed(site: SiteContext) -> None:
+    train.answer(train_question(site.study), site)
+    (site.site.path / BUDGET_FILE).unlink()
+    with pytest.raises(BudgetDamaged, match="is gone"):
+        train.answer(train_question(site.study), site)
+    with pytest.raises(BudgetDamaged):
+        require_room(site)
+    with pytest.raises(BudgetDamaged):
+        kept_budget(site.site.path)
+
+
+def test_the_command_shows_what_was_spent(site: SiteContext) -> None:
+    command = typer.Typer()
+    command.command()(budget)
+    shown = CliRunner().invoke(command, [str(site.site.path)])
+    assert "Nothing was released" in shown.output
+    train.answer(train_question(site.study), site)
+    shown = CliRunner().invoke(command, [str(site.site.path)])
+    assert "weights of fold 0, round 1" in shown.output
+    assert "the last study allows 8." in shown.output
+    listed = json.loads(CliRunner().invoke(command, [str(site.site.path), "--json"]).output)
+    assert [one["kind"] for one in listed["entries"]] == ["weights"]
 
 
 # What may leave.
