@@ -93,7 +93,7 @@ def note_on_sums(study: Study) -> str:
         first = (
             f"Secure summation is on: what a training site says is hidden in a total over "
             f"{study.least_sites} or more sites. If sites drop out, the others answer again for "
-            f"those that are left, at most {study.secure_sum.set_changes} times in all runs of this "
+            f"those that are left, at most {study.secure_sum.set_changes} times in all runs of the "
             "study."
         )
     return f"{first} {_what_remains(study)}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from common.feature_names import all_names
 from common.study_tables import Count, Positive, Section
@@ -64,6 +64,14 @@ class Privacy(Section):
     def most(self) -> float:
         """Epsilon that a patient may have spent over all studies of its site."""
         return self.limit or self.epsilon
+
+    @field_validator("features")
+    @classmethod
+    def _order_says_nothing(
+        cls, features: dict[str, tuple[float, float]]
+    ) -> dict[str, tuple[float, float]]:
+        # They are columns of arrays, and a study has one fingerprint however it lists them.
+        return dict(sorted(features.items()))
 
     @model_validator(mode="after")
     def _features_are_bounded(self) -> Privacy:

@@ -350,6 +350,15 @@ def test_what_would_cost_more_is_not_on_the_course() -> None:
 # What a study may ask for.
 
 
+def test_the_order_in_which_features_are_named_says_nothing() -> None:
+    study = private_study()
+    turned = private_study(features=dict(reversed(BOUNDS.items())))
+    read = Study.model_validate_json(study.canonical())
+    assert turned.fingerprint == read.fingerprint == study.fingerprint
+    names = [one.radiomics_used(all_names()) for one in (study, turned, read)]
+    assert names[0] == names[1] == names[2] == sorted(BOUNDS)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
