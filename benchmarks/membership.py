@@ -36,12 +36,10 @@ import time
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
-from flwr.app import Message
-from flwr.supercore.task_identity import TaskIdentity
+from in_process import run_near
 from membership_attacks import Told, judged
 
 from client.cohort.folds import seed_of
@@ -51,17 +49,10 @@ from client.cohort.site_folder import SiteFolder
 from client.cohort.table import CohortRow, read_table
 from client.phantoms.consortium import DEFAULT, NEGATIVE, POSITIVE, make_consortium
 from client.predict import predict
-from client.worker.desk import WorkerDesk
-from common.feature_names import all_names
 from common.files import write_json
 from common.heads import MODELS
 from common.release import Release
 from common.study import Study
-from server.app import conduct
-from server.directory import Present
-from server.federation import Federation
-from server.run import RunFolder
-from simulation.workers import local_worker
 
 SITES = tuple(site for site in DEFAULT if site.role == "train")
 SLICES, MYOCARDIUM = 2, 2
@@ -211,7 +202,7 @@ def release_and_score(
         sites[name] = make_site(folder / "sites" / name, name, half)
         # An entry of the cache is named by what it was measured on, so the halves can share them.
         sites[name].cache.symlink_to(whole.cache)
-    run_study(folder, study, sites)
+    run_near(study, {name: site.path for name, site in sites.items()}, folder / "run")
     release = Release.load(folder / "run" / "release")
     enrolled, trained = [], []
     scores: dict[str, list[float]] = {model: [] for model in MODELS}
@@ -231,53 +222,6 @@ def release_and_score(
 def in_order(site: SiteFolder) -> list[Patient]:
     """The patients of a site in the order in which they are scored."""
     return sorted(site.patients(), key=lambda patient: patient.patient_id)
-
-
-def run_study(folder: Path, study: Study, sites: dict[str, SiteFolder]) -> None:
-    """Run a study in this process, every stage by the coordinator's and the sites' own code."""
-    keys = tuple(bytes([number]) * 32 for number in range(len(sites)))
-    workers = {
-        name: local_worker(str(site.path), study.canonical(), keys, number)
-        for number, (name, site) in enumerate(sites.items())
-    }
-    grid = NearGrid(workers)
-    run = RunFolder.begin(folder / "run", study)
-    federation = Federation(grid, run, grid, quiet, Event())  # type: ignore[arg-type]
-    conduct(federation, run, list(all_names()), quiet)
-
-
-def quiet(stage: str, detail: str) -> None:
-    """Watch, and say nothing."""
-
-
-class NearGrid:
-    """A Grid, and a directory of sites, whose nodes are workers in this process."""
-
-    def __init__(self, workers: Mapping[str, WorkerDesk]) -> None:
-        # Flower makes no message outside a task, whatever the numbers.
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
-        self._nodes = {name: node for node, name in enumerate(workers, start=1)}
-        self._workers = dict(zip(self._nodes.values(), workers.values(), strict=True))
-        self._answers: dict[str, Message] = {}
-        self._sent = 0
-
-    def present(self) -> dict[str, Present]:
-        return {name: Present(node, "") for name, node in self._nodes.items()}
-
-    def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        sent = []
-        for message in messages:
-            self._sent += 1
-            message.metadata.__dict__["_message_id"] = f"message {self._sent}"
-            worker = self._workers[message.metadata.dst_node_id]
-            stage = message.metadata.message_type.removeprefix("query.")
-            answer = Message(worker.ask(stage, message.content), reply_to=message)
-            self._answers[message.metadata.message_id] = answer
-            sent.append(message.metadata.message_id)
-        return sent
-
-    def pull_messages(self, ids: Iterable[str]) -> list[Message]:
-        return [self._answers.pop(one) for one in ids if one in self._answers]
 
 
 def show(found: dict[str, Any]) -> None:

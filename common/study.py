@@ -155,21 +155,16 @@ class Study(Section):
             )
         if not self.privacy.everything:
             return
-        if len(self.fusion.sizes) != 1 or len(self.fusion.inverse_penalties) != 1:
-            raise ValueError(
-                "fusion: to choose between sizes or penalties costs privacy. With privacy that "
-                "covers everything, name one of each"
-            )
-        if self.fusion.sizes[0] > len(self.privacy.features):
-            raise ValueError(
-                f"fusion.sizes: {self.fusion.sizes[0]} features are to be selected of the "
-                f"{len(self.privacy.features)} that privacy.features names"
-            )
         asked = self.harmonization
         if asked.covariates or asked.reference or asked.batch != "site":
             raise ValueError(
                 "harmonization: with privacy that covers everything a batch is a site, without "
                 "covariates or a reference"
+            )
+        if asked.mode != "mean_only":
+            raise ValueError(
+                f"harmonization.mode: with privacy that covers everything it is 'mean_only', not "
+                f"'{asked.mode}': noise drowns the scale of a site"
             )
 
     def _refuse_outcome(self, position: int, covariate: Covariate) -> None:

@@ -157,8 +157,9 @@ def _private_rule(study: Study, question: Question, features: int) -> Rule | Non
             own = {name: Form("float64", shape) for name, shape in shapes.items()}
             return Rule("harmonize/private", _folds(study, own))
         case FuseQuestion(step="moments"):
+            packed = Form("float64", (2, (features + 1) * (features + 2) // 2))
             blocks = {
-                f"{fold}.{number}": _moment_forms(features)
+                f"{fold}.{number}": {"classes": packed}
                 for fold in range(study.folds)
                 for number in range(len(VARIANTS))
             }

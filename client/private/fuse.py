@@ -1,27 +1,20 @@
-"""Fuse with each patient hidden by noise: moments of the radiomics, and nothing else.
+"""Fuse with each patient hidden by noise: the noisy moments once more, harmonised and not.
 
-The deep head is that of the network itself, and the fused one an average, so neither costs more.
+The deep head is that of the network itself, and the fused one an average, so neither needs sums.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-from numpy.typing import NDArray
 
 from client.context import SiteContext
 from client.fold_features import features_with
-from client.private.batch import noisy_batch
-from client.private.spending import noise_for_release, spend
-from common.heads import VARIANTS, under
+from client.private.moments import noisy_moments
+from common.heads import VARIANTS
 from common.messages import Arrays, FuseAnswer, FuseQuestion
-from common.privacy.of_study import noise_of
-from common.privacy.secret_noise import digest_of
-from common.privacy.sums import private_moments
-from common.release import FoldModel, folds_from_arrays
-from common.statistics.moments import Moments
-from harmonization import BatchEffect, estimate_from_moments
+from common.privacy.class_moments import SD, location, moved, pack
+from common.release import folds_from_arrays
+from harmonization import estimate_from_moments
 
 
 def answer(question: FuseQuestion, context: SiteContext) -> FuseAnswer:
@@ -33,53 +26,24 @@ def answer(question: FuseQuestion, context: SiteContext) -> FuseAnswer:
         The patients' budget does not allow it.
     """
     rows, study = context.rows, context.study
-    class_weights = np.asarray(question.model["class_weights"], np.float64)
     sums: Arrays = {}
     for fold, model in enumerate(folds_from_arrays(question.model, study.folds)):
-        features = features_with(rows, model, study, {rows.site: _effect(context, fold, model)})
+        own = noisy_moments(context, fold)
+        patients, mean = location(own)
+        effect = estimate_from_moments(
+            patients,
+            mean,
+            np.full(mean.size, SD**2),
+            model.reference,
+            study.harmonization.mode,
+            name=rows.site,
+        )
+        features = features_with(rows, model, study, {rows.site: effect})
         context.memory.save(f"features-{fold}", features.arrays())
+        shifts = {
+            "raw": model.reference.alpha,
+            "harmonized": model.reference.alpha + SD * effect.gamma,
+        }
         for number, variant in enumerate(VARIANTS):
-            x = features.harmonized if variant == "harmonized" else features.raw
-            own = _moments(x, class_weights[fold], context, fold, variant)
-            sums |= under(own.arrays(), f"{fold}.{number}")
+            sums[f"{fold}.{number}.classes"] = pack(moved(own, shifts[variant]))
     return FuseAnswer(sums)
-
-
-def _effect(context: SiteContext, fold: int, model: FoldModel) -> BatchEffect:
-    own = noisy_batch(context, fold)
-    mode = context.study.harmonization.mode
-    return estimate_from_moments(
-        own.count, own.mean, own.variance, model.reference, mode, name=context.rows.site
-    )
-
-
-def _moments(
-    x: NDArray[np.float64],
-    class_weights: NDArray[np.float64],
-    context: SiteContext,
-    fold: int,
-    variant: str,
-) -> Moments:
-    """Moments over a fold's training slices; a patient weighs as much as its class, however many
-    slices it has.
-    """
-    rows, study = context.rows, context.study
-    trains = rows.trains(fold)
-    patient, labels = rows.patient[trains], rows.labels[trains]
-    _, place = np.unique(patient, return_inverse=True)
-    weights = class_weights[labels] / np.bincount(place)[place]
-    noise = noise_of(study).sums
-    what = f"moments of fold {fold}, {variant}"
-    columns, target = x[trains], labels.astype(np.float64)
-    subject = digest_of(
-        f"{study.fingerprint}/{what}", repr(noise), columns, target, weights, patient
-    )
-    secret = spend(
-        context, subject, what, "sums", noise, fold=fold, touches="training",
-    )  # fmt: skip
-    # In the reference's units a feature's mean square is about 1, and those of 1 and y are too.
-    bound = float(np.sqrt(x.shape[1] + 2.0))
-    found = private_moments(
-        columns, target, weights, patient, bound, noise, noise_for_release(secret, subject)
-    )
-    return replace(found, count=np.maximum(found.count, 0))

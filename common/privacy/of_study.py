@@ -11,13 +11,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from common.heads import VARIANTS
 from common.privacy.accounting import ORDERS, curve, epsilon_of
 from common.privacy.plan import Work, noise_multipliers
 from common.study import Study
-
-SUMS_A_FOLD = 1 + len(VARIANTS)
-"""Of the training patients of a fold: for ComBat, and the moments of each variant."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ def works_of(study: Study) -> tuple[Work, Work, Work]:
             privacy.sampling_rate,
             privacy.network_share,
         ),
-        Work(covered * folds * SUMS_A_FOLD, 1.0, privacy.sums_share),
+        Work(covered * folds, 1.0, privacy.sums_share),
         Work(covered, 1.0, privacy.scores_share),
     )
 

@@ -1,8 +1,8 @@
 """Fuse from noisy moments: one head for the radiomics; the deep one is the network's own.
 
-Newton rounds would cost privacy each, so the radiomics head stays at where they would begin: the
-discriminant of the moments, with the study's L1 penalty. The network was trained with noise, head
-and all, so its head costs nothing; nor does the fused head, which is the mean of the two logits.
+Newton rounds would cost privacy each, so the radiomics head is the linear discriminant of the
+moments, over all the features that the study names. The network was trained with noise, head and
+all, so its head costs nothing; nor does the fused head, which is the mean of the two logits.
 """
 
 from __future__ import annotations
@@ -13,17 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.feature_names import DEEP_FEATURES
-from common.heads import VARIANTS, Head, Heads, below, stack
+from common.heads import VARIANTS, Head, Heads, stack
 from common.messages import EnrolAnswer, FuseAnswer, FuseQuestion
+from common.privacy.class_moments import SD, bound_of, ridge_discriminant, unpack
 from common.privacy.fresh_head import HEAD
-from common.privacy.sums import repaired
+from common.privacy.of_study import noise_of
 from common.release import FoldModel, folds_to_arrays
 from common.statistics.discriminant import Discriminant
-from common.statistics.moments import Moments, Standardized, moment_shapes, standardize
-from common.statistics.newton import LogisticProblem
-from common.statistics.newton_start import newton_start
 from common.study import Study
-from server.candidates import Candidate, candidates
 from server.federation import Federation
 from server.firewall import require_arrays
 from server.roster import Roster
@@ -50,35 +47,31 @@ def run(
         )
     ]
     radiomic = folds[0].reference.alpha.size
-    model = folds_to_arrays(folds) | {"class_weights": harmonized.class_weights}
     summed = total(
         federation,
-        FuseQuestion(study.fingerprint, "moments", model=model),
+        FuseQuestion(study.fingerprint, "moments", model=folds_to_arrays(folds)),
         roster,
         roster.train,
         FuseAnswer,
         _check_of(study, radiomic),
     )
-    complete, choices = [], {}
+    noise = noise_of(study).sums * bound_of(radiomic) / SD**2
+    noise_sd = noise * float(np.sqrt(len(summed.sites) / 2.0))
+    complete = []
     for number, fold in enumerate(folds):
-        heads: Heads = {("deep", "harmonized"): network_head(fold.weights, radiomic)}
+        deep = network_head(fold.weights, radiomic)
+        heads: Heads = {("deep", "harmonized"): deep}
         for place, variant in enumerate(VARIANTS):
-            own = Moments.from_arrays(below(summed.answer.sums, f"{number}.{place}"))
-            pooled = standardize(repaired(own))
-            [found] = [
-                one
-                for one in candidates(number, variant, pooled, radiomic, study.fusion)
-                if one.model == "radiomics"
-            ]
-            choices["radiomics", variant] = found.choice
-            radiomics = _head(found, pooled)
-            heads["radiomics", variant] = radiomics
-            heads["fused", variant] = stack(
-                radiomics, heads["deep", "harmonized"], EVEN.intercept, EVEN.weights
+            packed = np.asarray(summed.answer.sums[f"{number}.{place}.classes"], np.float64)
+            coefficients = ridge_discriminant(unpack(packed, radiomic), noise_sd)
+            radiomics = Head(
+                np.arange(radiomic), np.zeros(radiomic), np.ones(radiomic), coefficients
             )
+            heads["radiomics", variant] = radiomics
+            heads["fused", variant] = stack(radiomics, deep, EVEN.intercept, EVEN.weights)
         complete.append(FoldModel(fold.reference, fold.means, fold.weights, heads))
     sites = tuple(site for site in summed.sites if site in roster.train)
-    return Fused(complete, choices, dict.fromkeys(VARIANTS, EVEN), 0, sites)
+    return Fused(complete, {}, dict.fromkeys(VARIANTS, EVEN), 0, sites)
 
 
 def network_head(weights: NDArray[np.float32], radiomic: int) -> Head:
@@ -92,19 +85,12 @@ def network_head(weights: NDArray[np.float32], radiomic: int) -> Head:
     )
 
 
-def _head(found: Candidate, pooled: Standardized) -> Head:
-    chosen = found.features
-    problem = LogisticProblem.lasso(chosen.size, found.choice.inverse_penalty)
-    coefficients = newton_start(pooled, chosen, problem)
-    return Head(chosen, pooled.mean[chosen], pooled.sd[chosen], coefficients)
-
-
 def _check_of(study: Study, features: int) -> Callable[[EnrolAnswer, FuseAnswer], None]:
     """Require the shapes: noisy sums are not those of any rows, so nothing else can be said."""
+    packed = (2, (features + 1) * (features + 2) // 2)
     shapes = {
-        f"{fold}.{number}.{name}": shape
+        f"{fold}.{number}.classes": packed
         for fold in range(study.folds)
         for number in range(len(VARIANTS))
-        for name, shape in moment_shapes(features).items()
     }
     return lambda _, answer: require_arrays("its moments", answer.sums, shapes)

@@ -359,8 +359,10 @@ def test_the_fingerprint_changes_with_any_value() -> None:
     hiding = content["privacy"] | {"epsilon": 8.0, "covers": "network"}
     areas = {"original_shape2D_PixelSurface": [0, 6e3], "original_firstorder_Mean": [0, 255]}
     bounded = hiding | {"covers": "everything", "features": areas}
-    fusion = content["fusion"] | {"sizes": [2], "inverse_penalties": [1.0]}
-    covered = {"privacy": bounded, "fusion": fusion}
+    covered = {
+        "privacy": bounded,
+        "harmonization": content["harmonization"] | {"mode": "mean_only"},
+    }
     other = {"privacy": bounded | {"features": areas | {"original_firstorder_Mean": [0, 200]}}}
     for more in (swapped, aged, content | {"privacy": hiding}, content | covered):
         assert Study.model_validate(more).fingerprint not in prints

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 LONG = 300.0
 TRAIN = tuple(name for name in NAMES if name != EXTERNAL)
 PRIVATE = """
+[harmonization]
+mode = "mean_only"
 [privacy]
 epsilon = 8.0
 [privacy.features]
@@ -37,7 +39,7 @@ original_glcm_Idm = [0.0, 1.0]
 def consortium(measured_sites: Path) -> Iterator[Consortium]:
     with tempfile.TemporaryDirectory(prefix="mf-") as folder:
         root = Path(folder)
-        text = study_text(tables=PRIVATE).replace("[2, 4]", "[2]").replace("[0.3, 1.0]", "[1.0]")
+        text = study_text(tables=PRIVATE)
         made = Consortium(root, text, copied(measured_sites, root), EXTERNAL)
         try:
             made.found()

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import typer
 from flwr.supercore.task_identity import TaskIdentity
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from site_samples import Direct, federation_of, hold, make_rows, make_study
 from typer.testing import CliRunner
 
@@ -24,8 +22,8 @@ from client.egress.refused import EgressRefused
 from client.network.inference import look
 from client.network.slices import Slices
 from client.private import train
-from client.private.batch import HALF, noisy_batch
 from client.private.cli import budget
+from client.private.moments import noisy_moments
 from client.private.spending import (
     BUDGET_FILE,
     TooLittleLeft,
@@ -50,6 +48,7 @@ from common.messages import (
     TrainQuestion,
 )
 from common.privacy.budget import Budget, BudgetDamaged, BudgetSpent, Release
+from common.privacy.class_moments import SD, bound_of
 from common.privacy.of_study import noise_of, planned_epsilon, works_of
 from common.privacy.plan import noise_multipliers
 from common.records import Envelope, from_answer, to_record
@@ -74,7 +73,8 @@ def private_study(folds: int = 1, **privacy: Any) -> Study:
         NAMES,
         folds=folds,
         privacy=asked,
-        fusion={"sizes": [3], "inverse_penalties": [1.0], "patient_score": "mean"},
+        fusion={"patient_score": "mean"},
+        harmonization={"mode": "mean_only"},
         training={"rounds": 2, "averaged_rounds": 1, "augmentation": "none"},
     )
 
@@ -112,15 +112,6 @@ def federation(study: Study, folder: Path) -> tuple[Direct, Any]:
 # What a site sums.
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
-@given(st.integers(1, 6), st.integers(1, 20), st.integers(0, 10**6))
-def test_a_patient_adds_no_more_than_the_bound(slices: int, features: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    x = np.clip(rng.normal(0.0, 1.0, (slices, features)), -HALF, HALF)
-    added = np.concatenate([[1.0], x.mean(axis=0), np.square(x).mean(axis=0)])
-    assert np.linalg.norm(added) <= np.sqrt(1.0 + features * (HALF**2 + HALF**4)) + 1e-12
-
-
 def test_features_are_clipped_to_their_bounds() -> None:
     measured = np.linspace(-5.0, 5.0, 4)[:, None] + np.zeros(len(all_names()))
     names = [all_names()[7], all_names()[2]]
@@ -129,27 +120,15 @@ def test_features_are_clipped_to_their_bounds() -> None:
     np.testing.assert_allclose(found[:, 1], [-0.5, -0.5, 1 / 3, 0.5])
 
 
-def test_next_to_no_noise_gives_the_moments_of_the_patients(tmp_path: Path) -> None:
-    study = private_study(epsilon=QUIET)
-    context = site_of(study, tmp_path)
-    rows, trains = context.rows, context.rows.trains(0)
-    found = noisy_batch(context, 0)
-    x = rows.features[trains]
-    # Every patient has two slices, so their mean is that of the slices.
-    assert found.count == pytest.approx(np.unique(rows.patient[trains]).size, abs=1e-2)
-    np.testing.assert_allclose(found.mean, x.mean(axis=0), atol=1e-3)
-    np.testing.assert_allclose(found.variance, x.var(axis=0), atol=1e-3)
-
-
-def test_the_noise_has_the_size_that_the_study_says(tmp_path: Path) -> None:
+def test_the_noise_is_the_site_s_own_and_of_the_size_that_the_study_says(tmp_path: Path) -> None:
     study = private_study(epsilon=4.0)
-    bound = np.sqrt(1.0 + 5 * (HALF**2 + HALF**4))
-    quiet = noisy_batch(site_of(private_study(epsilon=QUIET), tmp_path / "quiet"), 0)
+    quiet = noisy_moments(site_of(private_study(epsilon=QUIET), tmp_path / "quiet"), 0)
     away = []
-    for number in range(60):  # each folder has a secret of its own
-        away.append(noisy_batch(site_of(study, tmp_path / str(number)), 0).count - quiet.count)
-    expected = noise_of(study).sums * bound
-    assert np.std(away) == pytest.approx(expected, rel=0.3)
+    for number in range(40):  # each folder has a secret of its own
+        own = noisy_moments(site_of(study, tmp_path / str(number)), 0)
+        away.append(np.diagonal(own - quiet, axis1=1, axis2=2))
+    expected = noise_of(study).sums * bound_of(5)
+    assert np.std(away) == pytest.approx(expected, rel=0.1)
 
 
 # What the coordinator makes of it.
@@ -164,14 +143,12 @@ def test_next_to_no_noise_gives_the_pooled_reference_and_discriminant(tmp_path: 
     pooled = np.concatenate(parts)
     [reference] = harmonized.references
     np.testing.assert_allclose(reference.alpha, pooled.mean(axis=0), atol=1e-3)
-    within = sum(part.var(axis=0) * len(part) for part in parts) / len(pooled)
-    np.testing.assert_allclose(reference.sigma**2, within, rtol=1e-2)
+    np.testing.assert_allclose(reference.sigma, SD, rtol=1e-9)
     assert harmonized.classes.tolist() == [[36, 36]]
     weights = pooled_train.run(direct, direct.run, roster, harmonized)  # type: ignore[arg-type]
     fused = pooled_fuse.run(direct, roster, study, harmonized, weights)  # type: ignore[arg-type]
     head = fused.folds[0].heads["radiomics", "harmonized"]
     # Features 0 and 1 tell the classes apart, the others say nothing.
-    assert {0, 1} <= set(head.features.tolist())
     strongest = head.features[np.argsort(-np.abs(head.coefficients[1:]))[:2]]
     assert set(strongest.tolist()) == {0, 1}
     found = pooled_calibrate.run(direct, roster, fused.sites, study, fused.folds)  # type: ignore[arg-type]
@@ -370,18 +347,10 @@ def test_the_order_in_which_features_are_named_says_nothing() -> None:
         ),
         ({"privacy": {"epsilon": 8.0, "covers": "network", "limit": 4.0}}, "is less than"),
         ({"privacy": {"features": BOUNDS}}, "covers everything is limited"),
-        ({"privacy": {"epsilon": 8.0, "features": BOUNDS}}, "name one of each"),
+        ({"privacy": {"epsilon": 8.0, "features": BOUNDS}}, "it is 'mean_only', not 'parametric'"),
         (
             {
                 "privacy": {"epsilon": 8.0, "features": BOUNDS},
-                "fusion": {"sizes": [9], "inverse_penalties": [1.0]},
-            },
-            "9 features are to be selected of the 5",
-        ),
-        (
-            {
-                "privacy": {"epsilon": 8.0, "features": BOUNDS},
-                "fusion": {"sizes": [2], "inverse_penalties": [1.0]},
                 "harmonization": {"covariates": [{"name": "age", "kind": "numeric"}]},
             },
             "without covariates",
