@@ -2,10 +2,10 @@
 
 The external AUC by epsilon, everything covered, beside the same study without privacy: on phantoms
 (three training sites, one external) and, with --data, on M&Ms (one centre cut in two trains, the
-other is external; see benchmarks/mnms_study.py). Five radiomics, whose bounds were set beforehand from
-what they are (areas and lengths of hearts in mm, walls of 4 to 20 mm, bits of 64 grey levels, a share
-in 0 to 1), not from these images. Every draw is a run with secrets of its own, over site folders of its own, so each has a
-fresh budget. Runs that are finished are read, not repeated.
+other is external; see benchmarks/mnms_study.py). Five radiomics, whose bounds were set beforehand
+from what they are (areas and lengths of hearts in mm, walls of 4 to 20 mm, bits of 64 grey levels,
+a share in 0 to 1), not from these images. Every draw is a run with secrets of its own, over site
+folders of its own, so each has a fresh budget. Runs that are finished are read, not repeated.
 
     python benchmarks/private_studies.py OUT --draws 5
     python benchmarks/private_studies.py OUT --data DATA --phantoms 0 --draws 5
