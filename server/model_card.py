@@ -53,6 +53,10 @@ def model_card(study: Study, results: dict[str, Any]) -> str:
         f"{study.harmonization.minimum_rows} slices a batch; below that none are taken out). The "
         "result is transductive: it depends on which patients are scored together.",
         "",
+        "## What it tells of its training patients",
+        "",
+        _privacy(results["privacy"]),
+        "",
         "## Limits",
         "",
         "- Scanners, protocols and populations unlike those above were not tested.",
@@ -61,6 +65,19 @@ def model_card(study: Study, results: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _privacy(promised: dict[str, Any] | None) -> str:
+    if promised is None:
+        return (
+            "It was made without noise. Who knows a patient's images can tell, better than by "
+            "chance, whether the patient was among them."
+        )
+    covered = "All of it" if promised["covers"] == "everything" else "The network, not the heads,"
+    return (
+        f"{covered} was made with noise that hides each training patient: epsilon "
+        f"{promised['epsilon']:.3g} at delta {promised['delta']:g}. Numbers of patients are exact."
+    )
 
 
 def _absences(missing: list[dict[str, Any]]) -> list[str]:

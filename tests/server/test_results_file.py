@@ -154,6 +154,11 @@ def test_the_card_says_what_it_is_and_is_not(made: dict[str, Any]) -> None:
     assert STUDY.fingerprint in card
     for name in ("| a | train | 6 | 8 |", "| x | fused |", "| x | radiomics | 0.700"):
         assert name in card
+    assert "made without noise" in card
+    promised = {"epsilon": 7.99, "delta": 1e-4, "covers": "everything", "noise_multipliers": {}}
+    assert "epsilon 7.99 at delta 0.0001" in model_card(STUDY, made | {"privacy": promised})
+    network = model_card(STUDY, made | {"privacy": promised | {"covers": "network"}})
+    assert "The network, not the heads" in network
 
 
 def test_the_smaller_model_is_chosen_among_equals() -> None:
