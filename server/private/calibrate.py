@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.heads import SCORED, heads_to_arrays, under
-from common.messages import Arrays, CalibrateAnswer, CalibrateQuestion, EnrolAnswer
+from common.heads import SCORED
+from common.messages import CalibrateAnswer, EnrolAnswer
 from common.privacy.histograms import COARSE, noisy_threshold
 from common.privacy.of_study import noise_of
 from common.release import FoldModel
@@ -17,6 +17,7 @@ from common.study import Study
 from server.federation import Federation
 from server.firewall import require, require_arrays
 from server.roster import Roster
+from server.stages.calibrate import question_of
 from server.total import total
 
 
@@ -37,10 +38,7 @@ def run(
     folds: list[FoldModel],
 ) -> NoisilyCalibrated:
     """Freeze the thresholds, from the validation patients of the sites that made the heads."""
-    heads: Arrays = {}
-    for number, fold in enumerate(folds):
-        heads |= under(heads_to_arrays(fold.heads), str(number))
-    question = CalibrateQuestion(study.fingerprint, heads)
+    question = question_of(study, folds)
     summed = total(federation, question, roster, sites, CalibrateAnswer, _check)
     counts = summed.answer.noisy
     target = study.operating_point.sensitivity

@@ -24,7 +24,7 @@ from common.study import Study
 from server.federation import Federation
 from server.firewall import require_arrays
 from server.roster import Roster
-from server.stages.fuse import Fused
+from server.stages.fuse import Fused, without_heads
 from server.stages.harmonize import Harmonized
 from server.total import total
 
@@ -40,12 +40,7 @@ def run(
     weights: list[NDArray[np.float32]],
 ) -> Fused:
     """Make the three heads of every fold, harmonised and not, from one question."""
-    folds = [
-        FoldModel(reference, means, network)
-        for reference, means, network in zip(
-            harmonized.references, harmonized.means, weights, strict=True
-        )
-    ]
+    folds = without_heads(harmonized, weights)
     radiomic = folds[0].reference.alpha.size
     summed = total(
         federation,

@@ -43,16 +43,21 @@ def run(
     folds: list[FoldModel],
 ) -> Calibrated:
     """Freeze the thresholds, from the validation patients of the sites that fitted the heads."""
-    heads: Arrays = {}
-    for number, fold in enumerate(folds):
-        heads |= under(heads_to_arrays(fold.heads), str(number))
-    question = CalibrateQuestion(study.fingerprint, heads)
+    question = question_of(study, folds)
     pooled = total(federation, question, roster, sites, CalibrateAnswer, _check).answer
     target = study.operating_point.sensitivity
     thresholds = [
         threshold_for_sensitivity(pooled.histograms[row], target) for row in range(len(SCORED))
     ]
     return Calibrated(thresholds, pooled.histograms, pooled.within)
+
+
+def question_of(study: Study, folds: Sequence[FoldModel]) -> CalibrateQuestion:
+    """Ask for the scores by each fold's heads."""
+    heads: Arrays = {}
+    for number, fold in enumerate(folds):
+        heads |= under(heads_to_arrays(fold.heads), str(number))
+    return CalibrateQuestion(study.fingerprint, heads)
 
 
 def _check(own: EnrolAnswer, answer: CalibrateAnswer) -> None:

@@ -69,12 +69,7 @@ def run(
     The sites that answer the first question are asked all the others: it leaves the features at
     the site.
     """
-    folds = [
-        FoldModel(reference, means, network)
-        for reference, means, network in zip(
-            harmonized.references, harmonized.means, weights, strict=True
-        )
-    ]
+    folds = without_heads(harmonized, weights)
     model = folds_to_arrays(folds) | {
         "class_weights": harmonized.class_weights,
         "network_weights": network_weights(study, harmonized.class_weights),
@@ -108,6 +103,14 @@ def run(
         for fold, own in zip(folds, heads, strict=True)
     ]
     return Fused(complete, choices, stacks, rounds, sites)
+
+
+def without_heads(
+    harmonized: Harmonized, weights: Sequence[NDArray[np.float32]]
+) -> list[FoldModel]:
+    """Put what harmonisation and training made of each fold together."""
+    parts = zip(harmonized.references, harmonized.means, weights, strict=True)
+    return [FoldModel(*own) for own in parts]
 
 
 def _stacks(
