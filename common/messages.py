@@ -163,7 +163,7 @@ class CalibrateAnswer:
 
     `within` (M, 3) holds n AUC, n^2 variance and n of the site's own n validation patients, so that
     their sums give the mean within-site AUC; zeros where the site's AUC is undefined. Where a study
-    hides each patient, only `noisy` (M, 2, 20) is filled: histograms of few bins, with noise.
+    hides each patient, only `noisy` (3, 2, 20) is filled: histograms of three models, with noise.
     """
 
     histograms: NDArray[np.int64]

@@ -15,7 +15,7 @@ from client.egress.heads_rule import heads_forms
 from client.egress.refused import refuse
 from common.covariates import covariate_spec
 from common.feature_names import DEEP_FEATURES, all_names
-from common.heads import SCORED, VARIANTS
+from common.heads import MODELS, SCORED, VARIANTS
 from common.messages import (
     CalibrateQuestion,
     EnrolQuestion,
@@ -165,7 +165,7 @@ def _private_rule(study: Study, question: Question, features: int) -> Rule | Non
             }
             return Rule("fuse/moments/private", _below("sums", blocks))
         case CalibrateQuestion():
-            noisy = Form("float64", (_M, 2, COARSE))
+            noisy = Form("float64", (len(MODELS), 2, COARSE))
             return Rule("calibrate/private", _calibrate(0) | {"noisy": noisy})
         case _:
             raise refuse(f"the study has no such question in the stage {question.stage}")

@@ -101,9 +101,11 @@ def unpack(packed: Floats, features: int) -> Floats:
 def ridge_discriminant(moments: Floats, noise_sd: float) -> Floats:
     """Solve the linear discriminant of two equally likely classes: (p+1,), intercept first.
 
-    The covariance within the classes gets a ridge of twice the size that noise alone gives it, so
-    that where noise rules, the means alone decide (the nearest centroid). That size is the spectral
-    norm of a symmetric matrix of independent entries, 2 sd sqrt(p) (Wigner).
+    The covariance within the classes is shrunk to the identity, which is what the bounds promise
+    of features in units of `SD`. The identity weighs twice the size that noise alone gives the
+    covariance: where noise rules, the means alone decide (the nearest centroid), on a scale on
+    which scores still spread. That size is the spectral norm of a symmetric matrix of independent
+    entries, 2 sd sqrt(p) (Wigner).
 
     Parameters
     ----------
@@ -119,7 +121,7 @@ def ridge_discriminant(moments: Floats, noise_sd: float) -> Floats:
         raise StatisticsError("Noisy moments are not finite.", "The sites' sums cannot be used.")
     features = moments.shape[1] - 1
     counts = np.maximum(moments[:, 0, 0], LEAST)
-    means = moments[:, 0, 1:] / counts[:, None]
+    means = np.clip(moments[:, 0, 1:] / counts[:, None], -HALF / SD, HALF / SD)
     within = np.mean(
         [
             one[1:, 1:] / count - np.outer(mean, mean)
@@ -129,6 +131,7 @@ def ridge_discriminant(moments: Floats, noise_sd: float) -> Floats:
     )
     values, vectors = np.linalg.eigh((within + within.T) / 2.0)
     size = 2.0 * noise_sd * np.sqrt(features) * float(np.sqrt(np.mean(1.0 / counts**2) / 2.0))
-    spread = np.maximum(values, 0.0) + 2.0 * size + 1e-6
+    weight = 2.0 * size + 1e-6
+    spread = (np.maximum(values, 0.0) + weight) / (1.0 + weight)
     slope = vectors @ ((vectors.T @ (means[1] - means[0])) / spread)
     return np.concatenate([[-float(slope @ (means[0] + means[1])) / 2.0], slope])

@@ -64,19 +64,23 @@ def private_histograms(histograms: Ints, noise_multiplier: float, noise: SecretN
     return noise.added_to(histograms.astype(np.float64), scale)
 
 
-def noisy_threshold(positive: Floats, target: float) -> float:
+def noisy_threshold(positive: Floats, target: float, bin_sd: float) -> float:
     """Read a threshold from the noisy counts (b,) of positive patients by score.
 
-    The share at or above a bin's lower edge is read from sums from the top, which are first made to
-    fall as they must (their running maximum). Of the edges at which it is at least `target` the
-    highest is taken, in steps of 1/1000. Unlike the exact one it holds the target within the noise
-    only. Where noise leaves no positive patients it is 0: everybody counts as positive.
+    Of the bins' lower edges the highest is taken, in steps of 1/1000, below which so few positive
+    patients lie that the sensitivity is at least `target`, with one standard deviation of the noise
+    (`bin_sd` a bin) to spare both in their number and in that of all. Where the noise leaves no
+    such edge it is 0: everybody counts as positive, and nobody is spared an examination wrongly.
     """
-    above = np.maximum.accumulate(np.cumsum(np.asarray(positive, np.float64)[::-1]))[::-1]
-    if not above[0] > 0.0:
+    counts = np.asarray(positive, np.float64)
+    below = np.arange(counts.size)
+    missed = np.concatenate([[0.0], np.cumsum(counts)[:-1]]) + bin_sd * np.sqrt(below)
+    everybody = float(counts.sum()) - bin_sd * np.sqrt(counts.size)
+    if everybody <= 0.0:
         return 0.0
-    edge = int(np.flatnonzero(above >= target * above[0])[-1])
-    return float(-(-edge * BINS // positive.size)) / STEPS
+    # Counts cannot fall as the edge rises: what noise says otherwise is not believed.
+    edge = int(np.flatnonzero(np.maximum.accumulate(missed) <= (1.0 - target) * everybody)[-1])
+    return float(-(-edge * BINS // counts.size)) / STEPS
 
 
 def noisy_auc(histogram: Floats, bin_sd: float) -> NoisyAuc:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.heads import SCORED
+from common.heads import MODELS, SCORED
 from common.messages import CalibrateAnswer, EnrolAnswer
 from common.privacy.histograms import COARSE, noisy_threshold
 from common.privacy.of_study import noise_of
@@ -23,7 +23,10 @@ from server.total import total
 
 @dataclass(frozen=True, eq=False)
 class NoisilyCalibrated:
-    """Thresholds in the order of `SCORED`; noisy histograms (M, 2, 20) and the sd of a bin."""
+    """Thresholds in the order of `SCORED`; noisy histograms (3, 2, 20) of `MODELS`, sd of a bin.
+
+    The models without harmonisation have the thresholds of those with it.
+    """
 
     thresholds: list[float]
     histograms: NDArray[np.float64]
@@ -42,17 +45,21 @@ def run(
     summed = total(federation, question, roster, sites, CalibrateAnswer, _check)
     counts = summed.answer.noisy
     target = study.operating_point.sensitivity
-    a_site = noise_of(study).scores * float(np.sqrt(len(SCORED)))
+    bin_sd = noise_of(study).scores * float(np.sqrt(len(MODELS) * len(summed.sites)))
+    found = {
+        model: noisy_threshold(own[1], target, bin_sd)
+        for model, own in zip(MODELS, counts, strict=True)
+    }
     return NoisilyCalibrated(
-        [noisy_threshold(own[1], target) for own in counts],
+        [found[model] for model, _ in SCORED],
         counts,
-        a_site * float(np.sqrt(len(summed.sites))),
+        bin_sd,
     )
 
 
 def _check(_: EnrolAnswer, answer: CalibrateAnswer) -> None:
     """Require the shape: with noise a count may be negative."""
     noisy = {"noisy": answer.noisy}
-    require_arrays("its histograms", noisy, {"noisy": (len(SCORED), 2, COARSE)})
+    require_arrays("its histograms", noisy, {"noisy": (len(MODELS), 2, COARSE)})
     require(answer.histograms.size == 0, "it sent counts without noise")
     require(answer.within.size == 0, "it sent an AUC without noise")

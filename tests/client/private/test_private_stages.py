@@ -297,7 +297,7 @@ def test_the_guard_lets_out_the_noisy_change_and_nothing_beside_it(site: SiteCon
 
 def test_the_guard_lets_out_no_count_without_noise(site: SiteContext) -> None:
     question = CalibrateQuestion(site.study.fingerprint, {})
-    noisy = np.zeros((5, 2, 20))
+    noisy = np.zeros((3, 2, 20))
     blank = np.zeros((0, 2, 1001), np.int64)
     good = CalibrateAnswer(blank, np.zeros((0, 3)), noisy)
     assert check(site.study, question, good, features=5).rule == "calibrate/private"

@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.privacy.histograms import NoisyMetric, coarse, noisy_auc, private_histograms
+from common.privacy.histograms import (
+    NoisyMetric,
+    coarse,
+    noisy_auc,
+    noisy_threshold,
+    private_histograms,
+)
 from common.privacy.secret_noise import SecretNoise, digest_of
 from common.statistics.auc import auc_of_scores
-from common.statistics.scores import score_histogram
+from common.statistics.scores import round_scores, score_histogram
 
 SECRET = bytes(range(32))
 
@@ -85,3 +91,35 @@ def test_impossible_shapes_are_refused() -> None:
         private_histograms(np.zeros((2, 20), dtype=np.int64), 1.0, noise())
     with pytest.raises(NoisyMetric, match="bins"):
         coarse(np.zeros((2, 10), dtype=np.int64), 20)
+
+
+def test_without_noise_the_threshold_holds_the_target_exactly() -> None:
+    rng = np.random.default_rng(5)
+    scores = np.clip(rng.normal(0.6, 0.15, 400), 0.0, 1.0)
+    fine = score_histogram(scores, np.ones(400))
+    found = noisy_threshold(coarse(fine[None])[0, 1].astype(float), 0.9, 0.0)
+    rounded = round_scores(scores)
+    assert np.mean(rounded >= found) >= 0.9
+    # The next edge of the twenty is too high.
+    assert np.mean(rounded >= found + 0.051) < 0.9
+
+
+def test_with_noise_the_target_is_missed_rarely() -> None:
+    rng = np.random.default_rng(6)
+    scores = np.clip(rng.normal(0.6, 0.15, 2000), 0.0, 1.0)
+    exact = coarse(score_histogram(scores, np.ones(2000))[None])[0, 1]
+    held, useful = 0, 0
+    for _ in range(300):
+        found = noisy_threshold(exact + rng.normal(0.0, 8.0, 20), 0.9, 8.0)
+        held += bool(np.mean(round_scores(scores) >= found) >= 0.9)
+        useful += found > 0.2
+    assert held > 0.9 * 300
+    assert useful > 0.9 * 300
+
+
+def test_where_noise_hides_the_patients_everybody_is_positive() -> None:
+    rng = np.random.default_rng(7)
+    found = [noisy_threshold(rng.normal(0.0, 9.0, 20), 0.9, 9.0) for _ in range(200)]
+    # Noise alone looks like more than one standard deviation of patients once in six times.
+    assert np.mean(np.array(found) == 0.0) > 0.75
+    assert noisy_threshold(np.full(20, -3.0), 0.9, 1.0) == 0.0
