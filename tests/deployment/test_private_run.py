@@ -19,7 +19,7 @@ from common.study_file import read_study
 from server.run import RunFolder
 from simulation.engine import federate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 LONG = 300.0
 TRAIN = tuple(name for name in NAMES if name != EXTERNAL)
