@@ -71,7 +71,8 @@ class HarmonizeAnswer:
 
     Step ``covariates``: sum and count of the observed values of each covariate. Step
     ``features``: the ComBat sums of `harmonization`; ``classes`` (2,), the number of slices of each
-    class; and ``filled``, how many values of each covariate the study's rule filled.
+    class; and ``filled``, how many values of each covariate the study's rule filled. Where a study
+    hides each patient, the ComBat sums alone, over patients and with noise.
     """
 
     sums: Arrays
@@ -144,6 +145,9 @@ class FuseAnswer:
     (`common.statistics.logistic.LogisticBatch`), and ``validation`` (n, 2): the sums of
     class-weighted loss and of weights over the validation patients. Step ``stack``: for each
     variant, the moments of two logits, radiomics and deep, over all folds' validation slices.
+
+    Where a study hides each patient there is the step ``moments`` only, and in it ``classes``
+    (2, k): for each class sums of products of (1, features) over patients, upper triangle, noisy.
     """
 
     sums: Arrays

@@ -27,7 +27,7 @@ def noisy_moments(context: SiteContext, fold: int) -> NDArray[np.float64]:
     """
     rows, study = context.rows, context.study
     trains = rows.trains(fold)
-    u, labels, patient = rows.features[trains], rows.labels[trains], rows.patient[trains]
+    u, patient = rows.features[trains], rows.patient[trains]
     # A patient is of one class, whatever its slices show.
     labels = rows.patient_labels[patient]
     noise = noise_of(study).sums
