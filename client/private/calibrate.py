@@ -28,7 +28,9 @@ def answer(question: CalibrateQuestion, context: SiteContext) -> CalibrateAnswer
     # Those of the models as they are released: every further one would add to the noise of all.
     counts = coarse(np.stack([score_histogram(row, labels) for row in scores[: len(MODELS)]]))
     noise = noise_of(study).scores
-    subject = digest_of(f"{study.fingerprint}/calibrate", repr(noise), counts)
+    # With the heads: that two of them give the very same counts must not show for nothing.
+    heads = (part for name in sorted(question.heads) for part in (name, question.heads[name]))
+    subject = digest_of(f"{study.fingerprint}/calibrate", repr(noise), counts, *heads)
     secret = spend(context, subject, "scores of the validation patients", "metrics", noise)
     return CalibrateAnswer(
         histograms=np.zeros((0, 2, BINS), np.int64),

@@ -21,7 +21,7 @@ from client.egress.guard import check
 from client.egress.refused import EgressRefused
 from client.network.inference import look
 from client.network.slices import Slices
-from client.private import train
+from client.private import calibrate, train
 from client.private.cli import budget
 from client.private.moments import noisy_moments
 from client.private.spending import (
@@ -195,6 +195,23 @@ def test_asked_again_the_same_leaves_and_nothing_is_spent(site: SiteContext) -> 
     other = train.answer(replace(question, class_weights=np.array([1.0, 2.0])), site)
     assert other.change.tobytes() != first.change.tobytes()
     assert len(budget_of(site.site.path, 8.0, 1e-4).entries) == 2
+
+
+def test_other_heads_that_give_the_same_counts_are_another_release(
+    site: SiteContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores, labels = np.full((5, 6), 0.4), np.array([0, 1] * 3)
+    monkeypatch.setattr(calibrate, "validation_scores", lambda *_: (scores, labels))
+
+    def ask(value: float) -> bytes:
+        question = CalibrateQuestion(site.study.fingerprint, {"0.x": np.array([value])})
+        return calibrate.answer(question, site).noisy.tobytes()
+
+    monkeypatch.setattr(type(site.study.privacy), "most", 1e3)
+    assert ask(1.0) == ask(1.0)
+    assert len(budget_of(site.site.path, 1e3, 1e-4).entries) == 1
+    assert ask(2.0) != ask(1.0)
+    assert len(budget_of(site.site.path, 1e3, 1e-4).entries) == 2
 
 
 def test_what_exceeds_the_budget_is_not_answered(site: SiteContext) -> None:
