@@ -129,7 +129,7 @@ def _noisy(study: Study) -> dict[str, str]:
     if not study.privacy.everything:
         return train
     return train | {
-        "harmonize": "sums of features and their squares over training patients, with noise",
+        "harmonize": "sums of features over training patients, with noise",
         "fuse": "sums and products of features over training patients, with noise",
         "calibrate": "how many validation patients of each class have which score, in 20 steps, "
         "with noise",
