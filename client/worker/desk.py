@@ -60,9 +60,9 @@ class WorkerDesk:
         keys: SiteKeys | None = None,
     ) -> None:
         self.site = SiteFolder.open(site_path)
-        self._asked: Callable[[str], Asked] = partial(asked_study, self.site.path)
+        self.asked: Callable[[str], Asked] = partial(asked_study, self.site.path)
         if study_of is not None:
-            self._asked = partial(_alone, study_of)
+            self.asked = partial(_alone, study_of)
         self.log = logging.getLogger(f"myofed.site.{self.site.name}")
         self.cores = cores
         self.keys = keys
@@ -91,7 +91,7 @@ class WorkerDesk:
         return folded(answer_or_refuse(self.log, stage, answer, note))
 
     def _worker(self, fingerprint: str, run: str) -> Worker:
-        found = self._asked(fingerprint)
+        found = self.asked(fingerprint)
         worker = self._workers.pop((fingerprint, run), None)
         if worker is None:
             while len(self._workers) >= KEPT:
