@@ -74,7 +74,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
         ]
     masked = study.secure_sum.enabled
     if masked:
-        how = f"masked; only the total over {study.least_sites} or more sites can be read"
+        how = f"masked; only the total over {_fewest(study)} or more sites can be read"
     else:
         how = "in the clear, of this site alone"
     return [
@@ -100,7 +100,7 @@ def note_on_sums(study: Study) -> str:
     else:
         first = (
             f"Secure summation is on: what a training site says is hidden in a total over "
-            f"{study.least_sites} or more sites. If sites drop out, the others answer again for "
+            f"{_fewest(study)} or more sites. If sites drop out, the others answer again for "
             f"those that are left, at most {study.secure_sum.set_changes} times in all runs of the "
             "study."
         )
@@ -114,6 +114,11 @@ def _left_out(study: Study) -> str:
         f"beside this study, up to {len(study.training_sites)} runs of the same protocol, in each "
         f"of which another training site is external and does not train: without {runs}"
     )
+
+
+def _fewest(study: Study) -> int:
+    """Say over how few sites a sum may be, in the runs that leave one out as well."""
+    return min(one.least_sites for one in (study, *family(study).values()))
 
 
 def _without(study: Study) -> dict[str, str]:

@@ -19,6 +19,7 @@ from client.stages import train as train_of_site
 from common.cnn import initial_weights
 from common.leave_one_out import left_out
 from common.messages import HarmonizeAnswer, HarmonizeQuestion, TrainQuestion
+from common.statistics.moments import moments
 from common.study import Study
 from server.total import total
 
@@ -62,6 +63,24 @@ def test_the_sums_of_combat_of_each_site_are_laid_open_through_the_masks(tmp_pat
             question = HarmonizeQuestion(STUDY.fingerprint, "features", {"0": np.zeros(0)})
             said = of_site.answer(question, plain.contexts[site]).sums[name]
             assert guessed[site] == pytest.approx(np.asarray(said), rel=1e-9, abs=1e-9), name
+
+
+def test_the_gram_matrix_of_features_that_are_not_harmonised_is_nearly_laid_open() -> None:
+    """Class weights follow from the sites of the run; the coordinator knows and can undo them."""
+    totals, true = {}, {}
+    for site, study in {**left_out(STUDY), "": STUDY}.items():
+        rows = [one for one in rows_of(STUDY, False) if one.site in study.training_sites]
+        labels = np.concatenate([one.labels for one in rows])
+        weights = labels.size / (2.0 * np.bincount(labels, minlength=2))
+        said = {
+            one.site: moments(np.arcsinh(one.features), one.labels, weights[one.labels]).xwx
+            for one in rows
+        }
+        totals[site], true = np.sum(list(said.values()), axis=0), said
+    del totals[""]
+    for site, guessed in alone(totals).items():
+        error = np.linalg.norm(guessed - true[site]) / np.linalg.norm(true[site])
+        assert error < 0.1, (site, error)
 
 
 @pytest.mark.slow
