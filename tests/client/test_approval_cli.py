@@ -108,7 +108,7 @@ def test_with_leave_one_site_out_it_says_which_runs_what_leaves_and_what_masks_c
     assert "the coordinator could see this site's sums" in shown
     listed = run("approvals", site).out
     for name, one in left_out(study).items():
-        assert f"{one.fingerprint[:12]}  without {name}" in listed
+        assert f"{one.fingerprint[:12]} without {name}" in listed
     # Without masks there is nothing to take back.
     path.write_text(left_out_text(tmp_path, site, more="[secure_sum]\nenabled = false"))
     shown = " ".join(run("approve", site, path, "--yes").out.split())
