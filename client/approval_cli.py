@@ -93,6 +93,8 @@ def approvals(
         console.print(line, markup=False, soft_wrap=True)
         if one.problem is not None and not since:
             console.print(f"  {one.problem}", markup=False, soft_wrap=True)
+        for site, derived in _without(folder, one).items():
+            console.print(f"  {derived[:12]}  without {site}", markup=False, soft_wrap=True)
 
 
 def show_study(study: Study, own: Site) -> None:
@@ -159,3 +161,14 @@ def _as_dict(standing: Standing) -> dict[str, str]:
         "since": standing.since.isoformat(timespec="microseconds") if standing.since else "",
         "problem": str(standing.problem) if standing.problem else "",
     }
+
+
+def _without(folder: Path, standing: Standing) -> dict[str, str]:
+    """Give the fingerprints of what is approved with a study, by the site that is left out."""
+    from client.approved import held_study
+    from common.leave_one_out import family
+
+    if standing.problem is not None:
+        return {}
+    study = held_study(folder, standing.fingerprint)
+    return dict(zip(study.training_sites, family(study), strict=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.identity import line_fingerprint
+from common.leave_one_out import family
 from common.study import Study
 from common.study_tables import DEADLINES, Site
 
@@ -22,6 +23,13 @@ _SUMS: dict[str, str] = {
     "calibrate": "how many validation patients of each class have which score, AUC times patients",
 }
 """What each stage of training needs of a site, in words for a person; the names are the stages'."""
+
+_EXTERNAL = (
+    "in the clear, of this site alone: how many patients of each class have which score (in "
+    "1/1000), AUC with its variance, confusion counts at the frozen thresholds, numbers of slices "
+    "and batches; with several external sites, sums to compare the models over all of them"
+)
+"""What a site is asked where it is external."""
 
 _NEVER = "images, masks, rows and names of patients, private keys of this site"
 
@@ -52,6 +60,7 @@ def what_runs(study: Study, own: Site) -> Lines:
         ),
         ("goes on with", who),
         ("deadlines", _deadlines(study)),
+        *([("one left out", _left_out(study))] if study.leave_one_site_out else []),
     ]
 
 
@@ -60,24 +69,23 @@ def what_leaves(study: Study, own: Site) -> Lines:
     if own.role == "external":
         return [
             ("enrol", f"in the clear: {_FIRST}"),
-            (
-                "validate",
-                "in the clear, of this site alone: how many patients of each class have which "
-                "score (in 1/1000), AUC with its variance, confusion counts at the frozen "
-                "thresholds, numbers of slices and batches; with several external sites, sums to "
-                "compare the models over all of them",
-            ),
+            ("validate", f"{_EXTERNAL}{_in_every_run(study)}"),
             ("never", _NEVER),
         ]
     masked = study.secure_sum.enabled
     if masked:
-        how = f"masked; only the total over {study.least_sites} or more sites can be read"
+        how = f"masked; only the total over {_fewest(study)} or more sites can be read"
     else:
         how = "in the clear, of this site alone"
     return [
         ("enrol", f"in the clear: {_FIRST}{', a public key for the masks' if masked else ''}"),
         *((stage, f"{how}: {what}") for stage, what in (_SUMS | _noisy(study)).items()),
-        ("validate", "nothing: external sites only are asked"),
+        (
+            "validate",
+            f"in the run in which this site is left out, {_EXTERNAL}. Nothing in the others"
+            if study.leave_one_site_out
+            else "nothing: external sites only are asked",
+        ),
         ("never", _NEVER),
     ]
 
@@ -92,11 +100,49 @@ def note_on_sums(study: Study) -> str:
     else:
         first = (
             f"Secure summation is on: what a training site says is hidden in a total over "
-            f"{study.least_sites} or more sites. If sites drop out, the others answer again for "
+            f"{_fewest(study)} or more sites. If sites drop out, the others answer again for "
             f"those that are left, at most {study.secure_sum.set_changes} times in all runs of the "
             "study."
         )
-    return f"{first} {_what_remains(study)}"
+    return " ".join([first, *_differences(study), _what_remains(study)])
+
+
+def _left_out(study: Study) -> str:
+    """Say which runs leave one site out adds, and by which fingerprints a ledger names them."""
+    runs = ", ".join(f"{site} ({one[:12]})" for one, site in _without(study).items())
+    return (
+        f"beside this study, up to {len(study.training_sites)} runs of the same protocol, in each "
+        f"of which another training site is external and does not train: without {runs}"
+    )
+
+
+def _fewest(study: Study) -> int:
+    """Say over how few sites a sum may be, in the runs that leave one out as well."""
+    return min(one.least_sites for one in (study, *family(study).values()))
+
+
+def _without(study: Study) -> dict[str, str]:
+    """Give the site that is left out, by the fingerprint of the derived study."""
+    return dict(zip(family(study), study.training_sites, strict=True))
+
+
+def _in_every_run(study: Study) -> str:
+    if not study.leave_one_site_out:
+        return ""
+    return f"; once in each of the {len(study.training_sites)} runs that leave a site out as well"
+
+
+def _differences(study: Study) -> list[str]:
+    """Say what masks cannot hide where every total is taken again without each of the sites."""
+    if not (study.leave_one_site_out and study.secure_sum.enabled):
+        return []
+    return [
+        "But this study asks for leave one site out: every total is taken again without each of "
+        "the sites, and the differences tell what one site alone says. Exactly so for the sums of "
+        "harmonize, which are the same in all runs; nearly so for the sums of fuse over features "
+        "that are not harmonised, and for the first round of train. So do not count on the masks: "
+        "read it as a study in which the coordinator could see this site's sums."
+    ]
 
 
 def _length(study: Study) -> str:

@@ -153,6 +153,17 @@ def approved_study(site_path: Path, fingerprint: str) -> Study:
     return _read(_file(site_path, fingerprint))
 
 
+def held_study(site_path: Path, fingerprint: str) -> Study:
+    """Read a study that lies in the site's folder, approved or not.
+
+    Raises
+    ------
+    StudyError
+        Its file is missing, or not the one that its name says.
+    """
+    return _read(_file(site_path, fingerprint))
+
+
 def fingerprints(site_path: Path) -> list[str]:
     """List the fingerprints of what the site approves now; the studies themselves are not read.
 

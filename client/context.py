@@ -56,7 +56,9 @@ class RunMemory:
 class SiteContext:
     """One site in one run of one study. `cores` is how many it may use to measure images.
 
-    `given_keys` takes the place of the site's own keys, in a simulation.
+    `given_keys` takes the place of the site's own keys, in a simulation. `family` is the
+    fingerprint of the approved study that this one belongs to, where that asks for leave one site
+    out.
     """
 
     site: SiteFolder
@@ -64,6 +66,7 @@ class SiteContext:
     run: str
     cores: int = 1
     given_keys: SiteKeys | None = None
+    family: str = ""
 
     @property
     def external(self) -> bool:

@@ -64,6 +64,11 @@ def describe(study: Study) -> list[str]:
     seen = f"sums           only totals over {study.least_sites} or more sites can be read"
     if not study.secure_sum.enabled:
         seen = "sums           the coordinator sees those of each site: secure summation is off"
+    elif study.leave_one_site_out:
+        seen = (
+            "sums           only totals can be read; as each site is left out once, the "
+            "coordinator can work out those of each"
+        )
     return [
         f"outcome        {study.outcome.positive} against {study.outcome.negative}",
         f"images         phases {', '.join(study.cohort.phases)}, {study.cohort.slices} slices, "
@@ -77,8 +82,15 @@ def describe(study: Study) -> list[str]:
         f"folds          {study.folds}; sensitivity at least "
         f"{study.operating_point.sensitivity:g}; seed {study.seed}",
         seen,
+        *_left_out(study),
         *_privacy(study),
     ]
+
+
+def _left_out(study: Study) -> list[str]:
+    if not study.leave_one_site_out:
+        return []
+    return ["left out       each training site in turn, in a run of its own"]
 
 
 def _privacy(study: Study) -> list[str]:

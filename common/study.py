@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from common.secure_sum import FEWEST
 from common.study_privacy import Privacy
@@ -45,6 +45,7 @@ class Study(Section):
     sites: tuple[Site, ...] = Field(min_length=1)
     seed: int = Field(2026, ge=0, lt=2**31, strict=True)
     folds: int = Field(1, ge=1, le=20, strict=True)
+    leave_one_site_out: bool = Field(False, strict=True)
     outcome: Outcome = Outcome()
     cohort: Cohort = Cohort()
     preprocessing: Preprocessing = Preprocessing()
@@ -93,6 +94,8 @@ class Study(Section):
             self._refuse_what_cannot_be_hidden()
         if self.privacy.on:
             self._refuse_what_noise_cannot_cover()
+        if self.leave_one_site_out:
+            self._refuse_what_cannot_be_left_out()
         return self
 
     def _refuse_impossible_quorum(self) -> None:
@@ -166,6 +169,46 @@ class Study(Section):
                 f"harmonization.mode: with privacy that covers everything it is 'mean_only', not "
                 f"'{asked.mode}': noise drowns the scale of a site"
             )
+
+    def _refuse_what_cannot_be_left_out(self) -> None:
+        """Refuse a study of which one site cannot be left out, whichever of those that train."""
+        if self.privacy.on:
+            raise ValueError(
+                "leave_one_site_out: with privacy each patient would be paid for in every run but "
+                "one, and in that one the results of its site leave without noise. Leave one of "
+                "the two out"
+            )
+        if self.harmonization.reference:
+            raise ValueError(
+                "leave_one_site_out: harmonization.reference is left out once as well, and the "
+                "runs would not be harmonised alike. Take the reference out"
+            )
+        for site in self.training_sites:
+            try:
+                self.leaving_out(site)
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise ValueError(f"leave_one_site_out: without {site}: {reason}") from None
+
+    def leaving_out(self, site: str) -> Study:
+        """Give the same protocol with a training site as an external one.
+
+        It is an ordinary study, with a fingerprint of its own. The site that is left out is
+        mandatory in it: without its answer the run would have nothing to say.
+
+        Raises
+        ------
+        ValidationError
+            There is no such study, for example because too few sites would train.
+        """
+        content = self.model_dump(mode="json") | {"leave_one_site_out": False}
+        for one in content["sites"]:
+            if one["name"] == site:
+                one["role"] = "external"
+        if self.quorum.min_sites > 0:
+            named = content["quorum"]["mandatory"]
+            content["quorum"]["mandatory"] = list(dict.fromkeys([*named, site]))
+        return Study.model_validate_json(json.dumps(content))
 
     def _refuse_outcome(self, position: int, covariate: Covariate) -> None:
         classes = {self.outcome.positive.lower(), self.outcome.negative.lower()}

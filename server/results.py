@@ -178,7 +178,9 @@ def _external(study: Study, answer: ValidateAnswer) -> Result:
 def _model(answer: ValidateAnswer, row: int) -> Result:
     counts = ConfusionCounts(*(int(count) for count in answer.confusion[row]))
     shares = proportions(counts)
-    found = _interval(float(answer.auc[row]), float(answer.covariance[row, row]))
+    variance = float(answer.covariance[row, row])
+    found = _interval(float(answer.auc[row]), variance)
+    found["auc_se"] = float(np.sqrt(max(0.0, variance)))
     for name in ("sensitivity", "specificity", "ppv", "npv"):
         share: Proportion | None = getattr(shares, name)
         found[name] = None if share is None else share.value

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.console import FAILED, console, show_error, show_json, to_person
-from common.errors import RunError
+from common.errors import RunError, WrongUse
 
 if TYPE_CHECKING:
+    from common.study import Study
     from server.network.control import Control
     from server.run import RunFolder
 
@@ -26,12 +27,24 @@ def run(
     study: Annotated[Path, typer.Argument(help="The study's protocol file.")],
     detach: Detach = False,
     as_json: AsJson = False,
+    leave_one_site_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-site-out",
+            help="One run for each training site, external in it; then the whole table.",
+        ),
+    ] = False,
 ) -> None:
     """Run a study over the sites of its roster; show how it goes, and the results.
 
-    Ctrl-C leaves the run at work. The exit code is 0 only when the run is finished.
+    Ctrl-C leaves the run at work. The exit code is 0 only when the run is finished. With
+    --leave-one-site-out the same command goes on with the runs that are left.
     """
     from common.study_file import read_study
+
+    if leave_one_site_out:
+        _leave_one_out(folder, read_study(study), detach, as_json)
+        return
     from server.network.control import Control
     from server.network.folder import CoordinatorFolder
     from server.network.lifecycle import start
@@ -45,6 +58,34 @@ def run(
         if away:
             to_person.print(f"not connected yet: {', '.join(away)}", soft_wrap=True)
         _attend(folder, begun, control, detach, as_json)
+
+
+def _leave_one_out(folder: Path, study: Study, detach: bool, as_json: bool) -> None:
+    """Run a study without each of its training sites in turn, and show the table."""
+    from common.leave_one_out_table import show_table
+    from server.leave_one_out import finished, write_table
+    from server.network.control import Control
+    from server.network.folder import CoordinatorFolder
+    from server.network.leave_one_out import begin, run_without
+
+    if detach:
+        raise WrongUse(
+            "--leave-one-site-out starts one run after the other, so it cannot be left.",
+            "Take --detach out; should the command end, give it again.",
+        )
+    opened = CoordinatorFolder.open(folder)
+    path, derived = begin(opened, study)
+    left = {site: one for site, one in derived.items() if not finished(path, site, one)}
+    if left:
+        with Control(opened) as control:
+            for site, one in left.items():
+                to_person.print(f"without {site}:", markup=False)
+                _follow(folder, run_without(opened, path, site, one, control), control)
+    table = write_table(path, study, derived)
+    if as_json:
+        show_json(table)
+    else:
+        show_table(table, path)
 
 
 def watch(folder: Folder, identity: Identity, as_json: AsJson = False) -> None:
@@ -94,8 +135,6 @@ def resume(
 def _attend(folder: Path, run: RunFolder, control: Control, detach: bool, as_json: bool) -> None:
     """Follow a run to its end and leave with its exit code; or leave it at once."""
     from common.results_table import show_results
-    from common.supervise import stop_signals
-    from server.network.follow import follow, progress_of
 
     name = f"{folder} {run.identity}"
     how = f"Watch it: myofed coordinator watch {name}\nStop it: myofed coordinator stop {name}"
@@ -103,6 +142,21 @@ def _attend(folder: Path, run: RunFolder, control: Control, detach: bool, as_jso
         console.print(run.identity, markup=False, soft_wrap=True)
         to_person.print(how, markup=False, soft_wrap=True)
         return
+    _follow(folder, run, control)
+    results = json.loads((run.path / "results.json").read_text(encoding="utf-8"))
+    if as_json:
+        show_json(results)
+    else:
+        show_results(results, run.path)
+
+
+def _follow(folder: Path, run: RunFolder, control: Control) -> None:
+    """Follow a run until it is finished; leave with its exit code if it ends otherwise."""
+    from common.supervise import stop_signals
+    from server.network.follow import follow, progress_of
+
+    name = f"{folder} {run.identity}"
+    how = f"Watch it: myofed coordinator watch {name}\nStop it: myofed coordinator stop {name}"
     with stop_signals() as stop:
         to_person.print(f"Following {run.identity}; Ctrl-C leaves it at work.", soft_wrap=True)
         with progress_of(run.study) as tell:
@@ -113,11 +167,6 @@ def _attend(folder: Path, run: RunFolder, control: Control, detach: bool, as_jso
         raise typer.Exit(FAILED)
     again = f"Go on with it: myofed coordinator resume {name}"
     if end.state == "finished":
-        results = json.loads((run.path / "results.json").read_text(encoding="utf-8"))
-        if as_json:
-            show_json(results)
-        else:
-            show_results(results, run.path)
         return
     what, fix = end.problem or ("", "")
     if end.state == "failed":

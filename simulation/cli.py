@@ -23,6 +23,7 @@ from common.study_file import read_study
 
 if TYPE_CHECKING:
     from server.federation import Watch
+    from server.run import RunFolder
 
 BESIDE_ROUNDS = 12
 """About how many questions a run puts beside its rounds of training."""
@@ -35,12 +36,29 @@ def simulate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print results.json instead of the table.")
     ] = False,
+    leave_one_site_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-site-out",
+            help="One run for each training site, external in it; then the whole table.",
+        ),
+    ] = False,
 ) -> None:
     """Run a whole federation on this machine: check, measure, train, fuse, validate.
 
     Every site of the roster needs a folder below --sites. A run that was stopped goes on when the
     same command is given again; a finished run is never overwritten.
     """
+    if leave_one_site_out:
+        from common.leave_one_out_table import show_table
+        from simulation.leave_one_out import run_leaving_out
+
+        table = run_leaving_out(read_study(study), sites, out)
+        if as_json:
+            show_json(table)
+        else:
+            show_table(table, out)
+        return
     run_study(read_study(study), sites, out)
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     if as_json:
@@ -66,16 +84,34 @@ def demo(
 
 def run_study(study: Study, sites: Path, out: Path) -> None:
     """Check and measure every site of the roster, then run the federation."""
-    from client.cohort.sites import find_sites
-    from client.context import memory_of
     from server.run import RunFolder
-    from simulation.engine import federate
 
-    found = find_sites(sites, [site.name for site in study.sites])
+    found = found_sites(study, sites)
     run = RunFolder.begin(out, study)
+    measure(study, found)
+    federate_over(run, found)
+
+
+def found_sites(study: Study, sites: Path) -> dict[str, SiteFolder]:
+    """Find the folder of every site of the roster."""
+    from client.cohort.sites import find_sites
+
+    return find_sites(sites, [site.name for site in study.sites])
+
+
+def measure(study: Study, found: dict[str, SiteFolder]) -> None:
+    """Check every site, and measure its radiomics."""
     _check_all(found, study)
     for site in found.values():
         extract_site(site, study)
+
+
+def federate_over(run: RunFolder, found: dict[str, SiteFolder]) -> None:
+    """Run the federation over sites that are measured."""
+    from client.context import memory_of
+    from simulation.engine import federate
+
+    study = run.study
     with _stages(study) as watch:
         folders = {name: site.path for name, site in found.items()}
         federate(run, folders, list(all_names()), watch)

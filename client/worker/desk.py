@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flwr.app import ConfigRecord, RecordDict
 
-from client.approved import approved_study
+from client.approved_family import Asked, asked_study
 from client.cohort.site_folder import SiteFolder
 from client.context import SiteContext
 from client.egress.ledger import Ledger
@@ -60,7 +60,9 @@ class WorkerDesk:
         keys: SiteKeys | None = None,
     ) -> None:
         self.site = SiteFolder.open(site_path)
-        self.study_of = study_of or partial(approved_study, self.site.path)
+        self.asked: Callable[[str], Asked] = partial(asked_study, self.site.path)
+        if study_of is not None:
+            self.asked = partial(_alone, study_of)
         self.log = logging.getLogger(f"myofed.site.{self.site.name}")
         self.cores = cores
         self.keys = keys
@@ -89,17 +91,21 @@ class WorkerDesk:
         return folded(answer_or_refuse(self.log, stage, answer, note))
 
     def _worker(self, fingerprint: str, run: str) -> Worker:
-        study = self.study_of(fingerprint)
+        found = self.asked(fingerprint)
         worker = self._workers.pop((fingerprint, run), None)
         if worker is None:
             while len(self._workers) >= KEPT:
                 del self._workers[next(iter(self._workers))]
             # The folder is opened anew: a new run sees the site's cohort as it is now.
             site = SiteFolder.open(self.site.path)
-            context = SiteContext(site, study, run, self.cores, self.keys)
+            context = SiteContext(site, found.study, run, self.cores, self.keys, found.family)
             worker = Worker(context, self._receipts.ledger)
         self._workers[fingerprint, run] = worker
         return worker
+
+
+def _alone(study_of: Callable[[str], Study], fingerprint: str) -> Asked:
+    return Asked(study_of(fingerprint))
 
 
 def _fingerprint(question: RecordDict) -> str:

@@ -94,7 +94,9 @@ def _count_changes(names: Sequence[str], exchange: str, context: SiteContext) ->
     """Count how often the sites of a sum have changed, before another answer is given.
 
     Over all runs of a study: two runs over sites that differ by one tell what that one says, as two
-    questions of one run do.
+    questions of one run do. Where the site approved leave one site out, over the runs of all
+    studies of the family: the whole sets of their training sites, each without another site, are
+    what it agreed to, and every other set is a change.
 
     Raises
     ------
@@ -103,9 +105,14 @@ def _count_changes(names: Sequence[str], exchange: str, context: SiteContext) ->
     """
     path = context.site.path / SETS_FILE
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    held = kept.setdefault(context.study.fingerprint, {"changes": 0, "scopes": {}})
-    scope, allowed = scope_of(exchange), context.study.secure_sum.set_changes
-    before = held["scopes"].get(scope)
+    study = context.study
+    held = kept.setdefault(context.family or study.fingerprint, {"changes": 0, "scopes": {}})
+    scope, allowed = scope_of(exchange), study.secure_sum.set_changes
+    agreed = None
+    if context.family:
+        scope = f"{study.fingerprint}/{scope}"
+        agreed = {"run": "", "exchange": "", "sites": list(study.training_sites)}
+    before = held["scopes"].get(scope, agreed)
     now = {"run": context.run, "exchange": exchange, "sites": list(names)}
     if before == now:
         return

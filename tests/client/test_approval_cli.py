@@ -12,6 +12,7 @@ from site_commands import caller, make_cohort
 from client.approved import approved
 from client.identity_key import make_identity
 from common.identity import line_fingerprint
+from common.leave_one_out import left_out
 from common.study import Study
 from common.study_file import parse_study
 
@@ -82,6 +83,47 @@ def test_approve_shows_what_runs_and_what_leaves_and_signs(
     held = json.loads((site / "studies" / f"{study.fingerprint}.approval").read_text())
     assert set(held) == {"fingerprint", "time", "signature"}
     assert len(held["signature"]) == 128
+
+
+def left_out_text(tmp_path: Path, site: Path, external: str = "", more: str = "") -> str:
+    """The same with a fourth site that trains, and leave one site out."""
+    key = make_identity(tmp_path / "rome")
+    rome = f'\n[[sites]]\nname = "rome"\nrole = "train"\nkey = "{key}"'
+    return "leave_one_site_out = true\n" + text_of(tmp_path, site, external, more) + rome
+
+
+def test_with_leave_one_site_out_it_says_which_runs_what_leaves_and_what_masks_cannot_hide(
+    run: Any, tmp_path: Path, site: Path
+) -> None:
+    path = tmp_path / "left.toml"
+    path.write_text(left_out_text(tmp_path, site))
+    study = parsed(path)
+    shown = " ".join(run("approve", site, path, "--yes").out.split())
+    assert "up to 4 runs of the same protocol" in shown
+    for name, one in left_out(study).items():
+        assert f"{name} ({one.fingerprint[:12]})" in shown
+    assert "in the run in which this site is left out, in the clear, of this site alone" in shown
+    assert "only the total over 3 or more sites can be read" in shown
+    assert "the differences tell what one site alone says" in shown
+    assert "the coordinator could see this site's sums" in shown
+    listed = run("approvals", site).out
+    for name, one in left_out(study).items():
+        assert f"{one.fingerprint[:12]} without {name}" in listed
+    # Without masks there is nothing to take back.
+    path.write_text(left_out_text(tmp_path, site, more="[secure_sum]\nenabled = false"))
+    shown = " ".join(run("approve", site, path, "--yes").out.split())
+    assert "the differences tell" not in shown
+    assert "in the run in which this site is left out" in shown
+
+
+def test_an_external_site_is_told_that_it_is_asked_in_every_run(
+    run: Any, tmp_path: Path, site: Path
+) -> None:
+    path = tmp_path / "left.toml"
+    off = "[secure_sum]\nenabled = false"
+    path.write_text(left_out_text(tmp_path, site, external="tufts", more=off))
+    shown = " ".join(run("approve", site, path, "--yes").out.split())
+    assert "once in each of the 3 runs that leave a site out as well" in shown
 
 
 def test_without_secure_summation_it_says_what_the_coordinator_sees(

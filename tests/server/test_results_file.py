@@ -123,6 +123,7 @@ def test_results_hold_what_the_issue_asks_for(made: dict[str, Any]) -> None:
         assert one["auc"] == pytest.approx(np.linspace(0.7, 0.98, M)[row])
         low, high = one["auc_ci"]
         assert low < one["auc"] < high <= 1.0
+        assert one["auc_se"] == pytest.approx((one["auc"] - low) / 1.959964, rel=1e-6)
         shares = [one[name] for name in ("sensitivity", "specificity", "ppv", "npv")]
         assert shares == pytest.approx([3 / 4, 4 / 6, 3 / 5, 4 / 5])
         assert one["sensitivity_ci"][0] < 3 / 4 < one["sensitivity_ci"][1]

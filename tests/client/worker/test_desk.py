@@ -151,7 +151,7 @@ def test_a_failure_before_the_worker_leaks_nothing(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(desk, "study_of", fail)
+    monkeypatch.setattr(desk, "asked", fail)
     with caplog.at_level(logging.ERROR, f"myofed.site.{NAME}"):
         record = desk.ask("enrol", in_envelope(enrol()))
     assert from_answer(EnrolAnswer, record) == Refusal(
