@@ -23,6 +23,10 @@ _SUMS: dict[str, str] = {
 }
 """What each stage of training needs of a site, in words for a person; the names are the stages'."""
 
+_ATTENTION = (
+    "; where the network looks, summed over the patients of each class by segment of the myocardium"
+)
+
 _NEVER = "images, masks, rows and names of patients, private keys of this site"
 
 
@@ -65,7 +69,8 @@ def what_leaves(study: Study, own: Site) -> Lines:
                 "in the clear, of this site alone: how many patients of each class have which "
                 "score (in 1/1000), AUC with its variance, confusion counts at the frozen "
                 "thresholds, numbers of slices and batches; with several external sites, sums to "
-                "compare the models over all of them",
+                "compare the models over all of them"
+                + (_ATTENTION if study.explain.attention else ""),
             ),
             ("never", _NEVER),
         ]

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pydantic import Field, field_validator, model_validator
 
 from common.secure_sum import FEWEST
+from common.study_explain import Explain
 from common.study_privacy import Privacy
 from common.study_tables import (
     RESERVED_COLUMNS,
@@ -58,6 +59,7 @@ class Study(Section):
     firewall: Firewall = Firewall()
     secure_sum: SecureSum = SecureSum()
     privacy: Privacy = Privacy()
+    explain: Explain = Explain()
 
     @field_validator("sites")
     @classmethod
@@ -148,6 +150,11 @@ class Study(Section):
 
     def _refuse_what_noise_cannot_cover(self) -> None:
         """Refuse what cannot be done with differential privacy, or would break its promise."""
+        if self.explain.attention:
+            raise ValueError(
+                "explain.attention: a study with privacy asks for no sums without noise that it "
+                "can do without. Leave attention out, or the privacy"
+            )
         if self.training.strategy in ROBUST:
             raise ValueError(
                 f"privacy: the strategy {self.training.strategy} throws away the answers of sites, "
