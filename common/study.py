@@ -38,6 +38,9 @@ from common.study_tables import (
     Training,
 )
 
+LATER = ("explain",)
+"""Sections that studies did not have from the beginning."""
+
 
 class Study(Section):
     """The whole protocol. `read` it from TOML; `fingerprint` names its content."""
@@ -223,5 +226,11 @@ class Study(Section):
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
     def canonical(self) -> str:
-        """The content as JSON with sorted keys and every default written out."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """The content as JSON with sorted keys and every default written out.
+
+        Only a section of `LATER` is left out while it is at its defaults, so that studies and
+        releases from before it keep their fingerprints.
+        """
+        left_out = {name for name in LATER if getattr(self, name) == type(getattr(self, name))()}
+        content = self.model_dump(mode="json", exclude=left_out)
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
