@@ -41,6 +41,21 @@ class SiteEffects:
         unknown = {name: BatchEffect.unchanged(features, 0, "identity") for name in batches}
         return unknown | {n: e for n, e in self.folds[fold].items() if n in batches}
 
+    def require_some(self, release: Release) -> None:
+        """Refuse effects none of which was estimated.
+
+        Raises
+        ------
+        RunError
+            No batch has enough slices, so that there is nothing to keep.
+        """
+        if not any(effect.applied for effect in self.folds[0].values()):
+            least = release.study.harmonization.minimum_rows
+            raise RunError(
+                "No scanner or site has enough slices for its effect to be estimated.",
+                f"Give a cohort with at least {least} slices of each, better of many patients.",
+            )
+
     def save(self, release: Release, path: Path) -> None:
         """Write the effects; they fit this release only.
 
@@ -48,18 +63,10 @@ class SiteEffects:
         ------
         WrongUse
             The file exists.
-        RunError
-            No batch has enough slices, so that there is nothing to keep.
         """
         if path.exists():
             raise WrongUse(
                 f"{path} exists already.", "Leave --like out to use it, or name another file."
-            )
-        if not any(effect.applied for effect in self.folds[0].values()):
-            least = release.study.harmonization.minimum_rows
-            raise RunError(
-                "No scanner or site has enough slices for its effect to be estimated.",
-                f"Give a cohort with at least {least} slices of each, better of many patients.",
             )
         arrays: Arrays = {"release": _digest(release)}
         for number, effects in enumerate(self.folds):
