@@ -1,4 +1,4 @@
-"""Print a page of ours to PDF by a browser that is there, without a network and without a window."""
+"""Print a page of ours to PDF by a browser that is there: no window, nothing from a network."""
 
 from __future__ import annotations
 

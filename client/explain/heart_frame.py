@@ -1,8 +1,8 @@
 """The myocardium's own coordinates: which segment of the AHA model a pixel of a slice belongs to.
 
-Circumference: angles around the myocardium's centre, counted from the middle of the septum, which
-is where the right ventricle lies; the septum spans 120 degrees, so that the anterior insertion of
-the right ventricle parts segment 1 from segment 2. Without a right ventricle in the mask the
+Circumference: angles around the ring's centre, counted from the middle of the septum: midway
+between the insertions of the right ventricle. The septum spans 120 degrees, so that the anterior
+insertion parts segment 1 from segment 2. Without a right ventricle in the mask the
 septum is taken to be at the image's left, as short-axis slices are shown.
 
 Long axis: thirds of the stack, base to apex. Of a stack of one or two slices nobody can tell which
@@ -24,6 +24,10 @@ Labels = npt.NDArray[Any]
 
 _SIXTHS = (1, 0, 5, 4, 3, 2)
 """Segments at 0, 60, ... degrees from the septum's middle towards the anterior wall."""
+
+
+_REACH = 2
+"""Pixels within which the right ventricle counts as bordering on the myocardium."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,8 @@ def heart_frame(
         one that lies more to the front and the head.
     """
     wall = labels == myocardium
-    towards = np.zeros(2)
     right = _right_ventricle(labels, myocardium)
-    if right is not None:
-        for z in np.flatnonzero(wall.any(axis=(1, 2)) & right.any(axis=(1, 2))):
-            offset = (_centre(right[z]) - _centre(wall[z])) * spacing_xy
-            # Weighed by the area of the right ventricle: its last crescent says least.
-            towards += offset / np.linalg.norm(offset) * right[z].sum()
+    towards = np.zeros(2) if right is None else _towards_septum(wall, right, spacing_xy)
     found = bool(np.linalg.norm(towards) > 0.0)
     across, down = towards if found else (-1.0, 0.0)
     septum = float(np.arctan2(down, across))
@@ -111,6 +110,28 @@ def segments(wall: Mask, third: int, frame: HeartFrame) -> npt.NDArray[np.int64]
         sixth = np.floor(away / 60.0).astype(np.int64) % 6
         found[wall] = (0 if third == BASAL else 6) + np.array(_SIXTHS)[sixth]
     return found
+
+
+def _towards_septum(
+    wall: Mask, right: Mask, spacing_xy: tuple[float, float]
+) -> npt.NDArray[np.float64]:
+    """Point (x, y) to the middle of where the right ventricle borders on the myocardium.
+
+    That arc runs from one insertion to the other. Every bordering pixel of the stack counts as
+    much; where the two never touch, the right ventricle's centre shows the way.
+    """
+    from scipy.ndimage import binary_dilation
+
+    bordering, centres = np.zeros(2), np.zeros(2)
+    for z in np.flatnonzero(wall.any(axis=(1, 2)) & right.any(axis=(1, 2))):
+        middle = _middle_of(wall[z])
+        down, across = np.nonzero(wall[z] & binary_dilation(right[z], iterations=_REACH))
+        offsets = (np.stack([across, down], axis=1) - middle) * spacing_xy
+        lengths = np.linalg.norm(offsets, axis=1, keepdims=True)
+        bordering += (offsets / np.maximum(lengths, 1e-9)).sum(axis=0)
+        away = (_centre(right[z]) - middle) * spacing_xy
+        centres += away / max(float(np.linalg.norm(away)), 1e-9)
+    return bordering if np.linalg.norm(bordering) > 0.0 else centres
 
 
 def _right_ventricle(labels: Labels, myocardium: int) -> Mask | None:

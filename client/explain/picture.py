@@ -17,8 +17,10 @@ Stack = npt.NDArray[np.float32]
 OUTLINE: Final = "#35d0ff"
 COLOURS: Final = "inferno"
 _COLUMNS = 6
-_SIDE = 1.45
-"""Of one slice, inches."""
+_WIDTH = 7.05
+"""Of a page between its margins, inches."""
+_GAP, _CAPTION = 0.04, 0.17
+"""Between slices, and above those that have a caption; inches."""
 
 
 def slices_png(images: Stack, masks: Stack, levels: list[int], heat: Stack | None = None) -> bytes:
@@ -50,39 +52,38 @@ def _figure(
     images: Stack, masks: Stack, levels: list[int], heat: Stack | None, title: str = ""
 ) -> Figure:
     from matplotlib.figure import Figure
-    from matplotlib.gridspec import GridSpec
 
     count = len(images)
     columns = min(count, _COLUMNS)
+    side = min(1.75, (_WIDTH - (columns - 1) * _GAP) / columns)
+    band = _CAPTION + side + (0.0 if heat is None else side + _GAP)
     bands = -(-count // columns)
-    rows = bands * (1 if heat is None else 2)
-    head = 0.55 if title else 0.05
-    foot = 0.0 if heat is None else 0.75
-    wide, high = columns * _SIDE, rows * (_SIDE + 0.17)
-    width = max(wide + 0.1, 4.4 if heat is not None else 0.0)
-    total = head + high + foot
+    head, foot = 0.55 if title else 0.02, 0.02 if heat is None else 0.62
+    wide = columns * side + (columns - 1) * _GAP
+    width = max(wide + 0.04, 4.3 if heat is not None else 0.0)
+    total = head + bands * band + (bands - 1) * _GAP + foot
     figure = Figure(figsize=(width, total))
-    edge = (width - wide) / 2 / width
-    grid = GridSpec(
-        rows, columns, figure, left=edge, right=1 - edge, top=1 - head / total - 0.17 / total,
-        bottom=foot / total, wspace=0.03, hspace=0.12,
-    )  # fmt: skip
-    top = _top(heat)
+    view, top = _window(masks), _top(heat)
+
+    def axes_at(column: int, down: float) -> Any:
+        left = (width - wide) / 2 + column * (side + _GAP)
+        place = (left / width, 1.0 - (down + side) / total, side / width, side / total)
+        return figure.add_axes(place)
+
     for number in range(count):
-        band, column = divmod(number, columns)
-        row = band * (1 if heat is None else 2)
-        view = _window(masks)
-        axes = figure.add_subplot(grid[row, column])
+        row, column = divmod(number, columns)
+        down = head + row * (band + _GAP) + _CAPTION
+        axes = axes_at(column, down)
         _slice(axes, images[number][view], masks[number][view])
         axes.set_title(f"slice {levels[number]}", fontsize=7, pad=2, color="#333333")
         if heat is not None:
-            axes = figure.add_subplot(grid[row + 1, column])
+            axes = axes_at(column, down + side + _GAP)
             _slice(axes, images[number][view], masks[number][view])
             _lay_over(axes, heat[number][view], top)
     if title:
-        figure.suptitle(title, fontsize=9, y=1 - 0.12 / total, va="top", linespacing=1.4)
+        figure.suptitle(title, fontsize=8.5, y=1 - 0.1 / total, va="top", linespacing=1.4)
     if heat is not None:
-        _scale(figure, foot / total, total)
+        _scale(figure, width, total)
     return figure
 
 
@@ -106,14 +107,7 @@ def _slice(axes: Any, image: Stack, mask: Stack) -> None:
 def _lay_over(axes: Any, heat: Stack, top: float) -> None:
     """Let the image through where there is no heat, and cover it where there is most."""
     share = np.clip(heat / top, 0.0, 1.0)
-    axes.imshow(
-        share,
-        cmap=COLOURS,
-        vmin=0.0,
-        vmax=1.0,
-        alpha=0.72 * np.sqrt(share),
-        interpolation="nearest",
-    )
+    axes.imshow(share, cmap=COLOURS, vmin=0.0, vmax=1.0, alpha=0.85 * share)
 
 
 def _top(heat: Stack | None) -> float:
@@ -123,18 +117,21 @@ def _top(heat: Stack | None) -> float:
     return max(float(np.percentile(heat, 99.9)), 1e-12)
 
 
-def _scale(figure: Figure, foot: float, total: float) -> None:
+def _scale(figure: Figure, width: float, total: float) -> None:
+    """Draw the colour scale at the foot of a figure whose sides are in inches."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    axes = figure.add_axes((0.3, foot - 0.3 / total, 0.4, 0.1 / total))
+    place = ((width - 2.2) / 2 / width, 0.42 / total, 2.2 / width, 0.09 / total)
     bar = figure.colorbar(
-        ScalarMappable(Normalize(0.0, 1.0), COLOURS), cax=axes, orientation="horizontal"
+        ScalarMappable(Normalize(0.0, 1.0), COLOURS),
+        cax=figure.add_axes(place),
+        orientation="horizontal",
     )
     bar.set_ticks([0.0, 0.5, 1.0], labels=["none", "half", "most in this patient"])
     bar.ax.tick_params(labelsize=7, length=2, pad=2)
-    bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+    bar.outline.set_linewidth(0.4)
     figure.text(
-        0.5, 0.04 / total, "what speaks for a positive deep score (Grad-CAM, third block)",
+        0.5, 0.05 / total, "what speaks for a positive deep score (Grad-CAM, third block)",
         ha="center", va="bottom", fontsize=7, color="#333333",
     )  # fmt: skip

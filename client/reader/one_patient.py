@@ -67,7 +67,7 @@ def read_one(
     if picture is not None:
         heat = heat_of(release, found, 0)
         write_picture(release, found, 0, heat, picture)
-    seconds = {"start": begun - started, "measuring and scoring": scored - begun}
+    seconds = {"release and site effects": begun - started, "measuring and scoring": scored - begun}
     if picture is not None:
         seconds["explaining"] = time.monotonic() - scored
     seconds["in all"] = time.monotonic() - started

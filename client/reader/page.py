@@ -105,7 +105,9 @@ def _answer(release: Release, patient: Prediction, reading: Reading) -> dict[str
             f"At {sites} external site{'s' if sites > 1 else ''}, {one.numerator} of "
             f"{one.denominator} patients {of} had scores {where}: {name} {_share(one)}."
         )
-    return {"answer": answer, "evidence": evidence}
+    unlike = reading.unusual is not None and reading.unusual.flagged
+    doubt = "This case is unlike the training patients: see below." if unlike else ""
+    return {"answer": answer, "evidence": evidence, "doubt": doubt}
 
 
 def _share(one: Proportion | None) -> str:
@@ -141,14 +143,12 @@ def _unusual(release: Release, one: Unusual | None) -> dict[str, Any]:
         )
         return {"far": False, "text": f"Unknown: {why}."}
     how = (
-        f"Distance {one.distance:.2f}, where 1 is usual for a training slice and {1 - SHARE:.0%} of "
-        f"them would exceed {one.limit:.2f} if features were normal (F distribution; "
-        f"{one.features:.0f} features)."
+        f"Distance {one.distance:.2f}, where 1 is usual for a training slice and "
+        f"{round(100 * (1 - SHARE))} in 100 would exceed {one.limit:.2f} if features were normal "
+        f"(F distribution; {one.features:.0f} features)."
     )
     if one.flagged:
-        start = (
-            "No: this case is unlike them, so what was measured elsewhere need not hold for it. "
-        )
+        start = "No: this case is unlike them. What was measured elsewhere need not hold here. "
         return {"far": True, "text": start + how}
     return {"far": False, "text": f"Yes, no sign of the contrary. {how}"}
 
@@ -161,8 +161,9 @@ def _harmonised(release: Release, found: Predictions, reading: Reading) -> dict[
         )
         return {
             "none": bool(left),
-            "text": f"Applied: this hospital's own effect, estimated before from "
-            f"{reading.known_from} slices of other patients and kept in a file.{left}",
+            "text": f"Applied: the effect of this hospital's own {asked.batch}, estimated "
+            f"from {reading.known_from} slices of its earlier patients, not from this patient "
+            f"alone.{left}",
         }
     why = (
         f"the file of site effects has none for this {asked.batch}"
@@ -171,8 +172,8 @@ def _harmonised(release: Release, found: Predictions, reading: Reading) -> dict[
     )
     return {
         "none": True,
-        "text": f"None applied: {why}. The model was fitted on harmonised features, so the score may "
-        "be off at this scanner. Give earlier patients of the hospital with --like.",
+        "text": f"None applied: {why}. The model was fitted on harmonised features, so the score "
+        "may be off at this scanner. Give earlier patients of the hospital with --like.",
     }
 
 

@@ -21,16 +21,17 @@ h2 { font-size: 8.5pt; margin: 12px 0 3px; color: var(--soft); text-transform: u
 p { margin: 3px 0; }
 .notice { color: var(--soft); font-size: 8.5pt; margin-top: 5px; }
 .answer { font-size: 13pt; font-weight: 600; line-height: 1.3; margin: 10px 0 2px; }
+.evidence { font-size: 9.5pt; }
 .below { color: var(--below); } .above { color: var(--above); }
 figure { margin: 0; } figure svg { width: 100%; height: auto; display: block; }
-figure img { display: block; max-width: 100%; max-height: 74mm; margin: 2px auto 0; }
+figure img { display: block; max-width: 100%; max-height: 106mm; margin: 2px auto 0; }
 figcaption { color: var(--soft); font-size: 8.5pt; margin-top: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 9pt; }
 th, td { text-align: left; padding: 3px 8px 3px 0; border-bottom: 1px solid var(--line);
   font-variant-numeric: tabular-nums; vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 600; }
-.flag { border-left: 3px solid var(--line); padding: 1px 0 1px 9px; }
+.flag { border-left: 3px solid var(--line); padding: 1px 6px 1px 9px; font-size: 9pt; }
 .flag.far { border-color: #c77700; background: var(--warnback); color: var(--warn);
   padding-block: 5px; }
 .two { display: grid; grid-template-columns: 1fr 1fr; gap: 0 18px; }
@@ -64,7 +65,8 @@ TEMPLATE: Final = """<!doctype html>
 a patient.</p>
 
 <p class="answer {{ main.side }}">{{ main.answer }}</p>
-<p>{{ main.evidence }}</p>
+<p class="evidence">{{ main.evidence }}{% if main.doubt %}
+<strong>{{ main.doubt }}</strong>{% endif %}</p>
 
 <figure>
 <svg viewBox="0 0 720 84" role="img" aria-labelledby="scale-title">

@@ -1,8 +1,8 @@
 """How far a patient lies from the training patients, and whether that is far.
 
-By fold: the Mahalanobis distance of each slice's harmonised features, those that the heads use, from
-all training slices; of the patient's slices the middle one; then the mean over folds. It is held
-against what one in a hundred slices would exceed if features were normal.
+By fold: the Mahalanobis distance of each slice's harmonised features, those that the heads use,
+from all training slices; of the patient's slices the middle one; then the mean over folds. It is
+held against what one in a hundred slices would exceed if features were normal.
 """
 
 from __future__ import annotations
