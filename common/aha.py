@@ -29,7 +29,7 @@ SEGMENTS: Final = (
 
 ATTENTION_SHAPES: Final = {
     "classes": (2,),
-    "patients": (2, len(SEGMENTS)),
+    "seen": (2, len(SEGMENTS)),
     "heat": (2, len(SEGMENTS)),
 }
 """Shapes of the arrays of an answer on attention: patients of each class; for each class and

@@ -39,7 +39,7 @@ def run(
 def _by_class(sums: Arrays) -> dict[str, Any]:
     found: dict[str, Any] = {"segments": list(SEGMENTS)}
     for label, name in ((1, "positive"), (0, "negative")):
-        counts, heat = np.asarray(sums["patients"])[label], np.asarray(sums["heat"])[label]
+        counts, heat = np.asarray(sums["seen"])[label], np.asarray(sums["heat"])[label]
         mean = [float(h / n) if n else None for h, n in zip(heat, counts, strict=True)]
         found[name] = {
             "patients": int(np.asarray(sums["classes"])[label]),
@@ -53,12 +53,12 @@ def _check(own: EnrolAnswer, study: Study, answer: ValidateAnswer) -> None:
     """Require counts of the site's patients, each of whom adds 0 to 1 to a segment."""
     sums = answer.attention
     require_arrays("its attention", sums, ATTENTION_SHAPES)
-    classes, patients = (np.asarray(sums[name], np.int64) for name in ("classes", "patients"))
+    classes, seen = (np.asarray(sums[name], np.int64) for name in ("classes", "seen"))
     right = (classes == [own.negative, own.positive]).all()
     require(right, "its attention is not of its patients")
     least = study.cohort.minimum_patients_per_class
-    enough = ((patients == 0) | (patients >= least)) & (patients <= classes[:, None])
+    enough = ((seen == 0) | (seen >= least)) & (seen <= classes[:, None])
     require(enough.all(), "its attention is over more patients than it has, or over too few")
     heat = np.asarray(sums["heat"], np.float64)
-    inside = (heat >= 0.0) & (heat <= patients * (1.0 + ROUNDING))
+    inside = (heat >= 0.0) & (heat <= seen * (1.0 + ROUNDING))
     require(inside.all(), "the heat of a patient of its is outside 0 to 1")

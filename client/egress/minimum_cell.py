@@ -93,7 +93,7 @@ def said_in(study: Study, question: Question, answer: Answer) -> list[Cell]:
             cells = [Cell("a class", int(one), False) for one in np.ravel(by_class)]
             cells += [
                 Cell("a segment of a class", int(one))
-                for one in np.ravel(answer.attention.get("patients", []))
+                for one in np.ravel(answer.attention.get("seen", []))
             ]
             cells += [
                 Cell("a class", int(one), False) for one in answer.attention.get("classes", [])

@@ -219,7 +219,7 @@ def _placements() -> Forms:
 
 def _attention() -> Forms:
     """Counts of patients and sums of their heat, and nothing in the fields of the other steps."""
-    kinds = {"classes": "int64", "patients": "int64", "heat": "float64"}
+    kinds = {"classes": "int64", "seen": "int64", "heat": "float64"}
     return _empty_validate() | {
         f"attention/{name}": Form(kinds[name], shape) for name, shape in ATTENTION_SHAPES.items()
     }

@@ -77,16 +77,16 @@ def attention_sums(own: Floats, labels: npt.NDArray[np.int64], least: int) -> Ar
 
     A segment that fewer than `least` patients of a class have is left out of that class.
     """
-    patients = np.zeros((2, len(SEGMENTS)), np.int64)
+    seen = np.zeros((2, len(SEGMENTS)), np.int64)
     heat = np.zeros((2, len(SEGMENTS)))
     for label in (0, 1):
         mine = own[labels == label]
-        patients[label] = np.isfinite(mine).sum(axis=0)
+        seen[label] = np.isfinite(mine).sum(axis=0)
         heat[label] = np.nansum(mine, axis=0)
-    few = patients < least
+    few = seen < least
     return {
         "classes": np.bincount(labels, minlength=2).astype(np.int64),
-        "patients": np.where(few, 0, patients),
+        "seen": np.where(few, 0, seen),
         "heat": np.where(few, 0.0, heat),
     }
 
