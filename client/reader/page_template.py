@@ -31,6 +31,7 @@ th, td { text-align: left; padding: 3px 8px 3px 0; border-bottom: 1px solid var(
   font-variant-numeric: tabular-nums; vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 600; }
+.wide { overflow-x: auto; }
 .flag { border-left: 3px solid var(--line); padding: 1px 6px 1px 9px; font-size: 9pt; }
 .flag.far { border-color: #c77700; background: var(--warnback); color: var(--warn);
   padding-block: 5px; }
@@ -88,12 +89,12 @@ a patient.</p>
   <text x="{{ scale.score }}" y="22" text-anchor="{{ scale.score_anchor }}" font-size="17"
     font-weight="700" fill="#16202a">{{ main.score }}</text>
 </svg>
-<figcaption>Score of the fused model: 0 speaks for {{ negative }}, 1 for {{ positive }}. It is no
+<figcaption>Score of the fused model, from 0 ({{ negative }}) to 1 ({{ positive }}). It is no
 probability.</figcaption>
 </figure>
 
-<h2>Each model</h2>
-<table>
+<h2 id="models">Each model</h2>
+<div class="wide" role="region" tabindex="0" aria-labelledby="models"><table>
 <thead><tr><th scope="col">model</th><th scope="col">score</th><th scope="col">threshold</th>
 <th scope="col">answer</th><th scope="col">sensitivity, external</th>
 <th scope="col">specificity, external</th></tr></thead>
@@ -102,7 +103,7 @@ probability.</figcaption>
 <td>{{ one.threshold }}</td><td>{{ one.short }}</td><td>{{ one.sensitivity }}</td>
 <td>{{ one.specificity }}</td></tr>
 {% endfor %}</tbody>
-</table>
+</table></div>
 
 <div class="two">
 <section><h2>Like the training patients?</h2>
