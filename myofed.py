@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import click
 import typer
 
 from client.cli import app as site_app
+from client.predict_cli import predict
 from common.cli import app as study_app
-from common.console import DONE, FAILED, WRONG_USE, console, exit_code, progress_bar, show_error
+from common.console import DONE, FAILED, WRONG_USE, exit_code, show_error
 from common.console import to_person as _to_person
 from common.errors import MyoFedError
 from server.cli import app as coordinator_app
@@ -31,38 +30,7 @@ app.add_typer(site_app, name="site")
 app.add_typer(coordinator_app, name="coordinator")
 app.command()(simulate)
 app.command()(demo)
-
-
-@app.command()
-def predict(
-    release: Annotated[Path, typer.Argument(help="Folder 'release' of a finished run.")],
-    cohort: Annotated[Path, typer.Argument(help="Cohort CSV; no labels needed.")],
-    out: Annotated[Path, typer.Option("--out", help="CSV of scores to write.")],
-    myocardium: Annotated[
-        int, typer.Option("--myocardium", min=1, help="Value of the myocardium in the masks.")
-    ] = 2,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Folder for measured radiomics; kept.")
-    ] = None,
-) -> None:
-    """Score the patients of a cohort with a release. For research; it decides about nobody.
-
-    Batch effects are estimated from the cohort's own images, so scores depend on which patients
-    are scored together.
-    """
-    from client.predict import predict as score
-    from client.predict import write_scores
-    from common.release import Release
-
-    model = Release.load(release)
-    folder = cache or out.parent / ".myofed-cache"
-    with progress_bar("radiomics") as progress:
-        found = score(model, cohort, myocardium, folder, progress=progress)
-    write_scores(found, out)
-    small = found.batches_below_minimum
-    how = f"{found.batches_estimated} batch(es) harmonised from {found.slices} slices"
-    how += f", {small} too small and left as they are" if small else ""
-    console.print(f"{len(found.patients)} patients scored into {out}; {how}.", soft_wrap=True)
+app.command()(predict)
 
 
 def main() -> None:

@@ -24,12 +24,16 @@ _SUMS: dict[str, str] = {
 }
 """What each stage of training needs of a site, in words for a person; the names are the stages'."""
 
-_EXTERNAL = (
+_SCORES = (
     "in the clear, of this site alone: how many patients of each class have which score (in "
     "1/1000), AUC with its variance, confusion counts at the frozen thresholds, numbers of slices "
     "and batches; with several external sites, sums to compare the models over all of them"
 )
-"""What a site is asked where it is external."""
+"""What a site is asked where it is external, in every study."""
+
+_ATTENTION = (
+    "; where the network looks, summed over the patients of each class by segment of the myocardium"
+)
 
 _NEVER = "images, masks, rows and names of patients, private keys of this site"
 
@@ -69,7 +73,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
     if own.role == "external":
         return [
             ("enrol", f"in the clear: {_FIRST}"),
-            ("validate", f"{_EXTERNAL}{_in_every_run(study)}"),
+            ("validate", f"{_external(study)}{_in_every_run(study)}"),
             ("never", _NEVER),
         ]
     masked = study.secure_sum.enabled
@@ -82,12 +86,17 @@ def what_leaves(study: Study, own: Site) -> Lines:
         *((stage, f"{how}: {what}") for stage, what in (_SUMS | _noisy(study)).items()),
         (
             "validate",
-            f"in the run in which this site is left out, {_EXTERNAL}. Nothing in the others"
+            f"in the run in which this site is left out, {_external(study)}. Nothing in the others"
             if study.leave_one_site_out
             else "nothing: external sites only are asked",
         ),
         ("never", _NEVER),
     ]
+
+
+def _external(study: Study) -> str:
+    """Say what leaves of a site where it is external."""
+    return _SCORES + (_ATTENTION if study.explain.attention else "")
 
 
 def note_on_sums(study: Study) -> str:

@@ -93,5 +93,7 @@ def _position(question: Question, study: Study) -> Position | None:
             found = True, (5, 0)
         case ValidateQuestion(step="placements"):
             found = True, (5, 1)
+        case ValidateQuestion(step="attention"):
+            found = study.explain.attention, (5, 2)
     is_asked, place = found
     return place if is_asked else None

@@ -180,7 +180,8 @@ class ValidateQuestion(Question):
     """Score the patients of an external site with the finished release.
 
     `step` is ``scores``; or ``placements``, which sends the pooled histograms of all external
-    sites back, for the paired comparison over sites.
+    sites back, for the paired comparison over sites; or ``attention``, where the study asks for it,
+    which sends nothing.
     """
 
     stage: ClassVar[str] = "validate"
@@ -197,7 +198,9 @@ class ValidateAnswer:
     `confusion` (M, 4) true and false positives, true and false negatives at the frozen
     thresholds; `fold_auc` (F, M) the AUC of each fold's model alone; `batches` (2,) how many
     batches were estimated from the site's images and how many were too small; `images` their
-    number of slices. Step ``placements`` fills `placements` only.
+    number of slices. Step ``placements`` fills `placements` only. Step ``attention`` fills
+    `attention` only: sums over the patients of each class of where the network looks, by segment of
+    the myocardium (`common.aha.ATTENTION_SHAPES`).
     """
 
     images: int = 0
@@ -208,6 +211,7 @@ class ValidateAnswer:
     confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 4), np.int64))
     fold_auc: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     placements: Arrays = field(default_factory=dict)
+    attention: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

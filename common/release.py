@@ -2,7 +2,9 @@
 
 On disk a release is a folder: ``fold-K.safetensors`` (all numbers of a fold), ``study.json`` (the
 protocol), ``release.json`` (thresholds, feature names, versions) and a model card to read. It holds
-no patient's value: alpha, beta and sigma are pooled, and no site's gamma or delta is in it.
+no patient's value: alpha, beta and sigma are pooled, and no site's gamma or delta is in it. Where
+the study allows it, ``distributions.safetensors`` has how the features that the heads use are
+distributed over all training slices; a release without it scores as well.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from common.errors import RunError
 from common.files import write_arrays, write_json
 from common.heads import Heads, below, heads_from_arrays, heads_to_arrays, under
 from common.messages import Arrays
+from common.statistics.distance import Distribution
 from common.study import Study
 from harmonization import Reference
 
@@ -68,20 +71,34 @@ def folds_from_arrays(arrays: Arrays, count: int) -> list[FoldModel]:
     return [FoldModel.from_arrays(below(arrays, str(number))) for number in range(count)]
 
 
+DISTRIBUTIONS = "distributions.safetensors"
+
+
 @dataclass(frozen=True, eq=False)
 class Release:
-    """A finished model: the folds' ensemble and the frozen threshold of each model."""
+    """A finished model: the folds' ensemble and the frozen threshold of each model.
+
+    `distributions` says for each fold how the features that its heads use are distributed; empty
+    where that is not known.
+    """
 
     study: Study
     folds: list[FoldModel]
     thresholds: dict[str, float]
     feature_names: tuple[str, ...]
     versions: dict[str, str] = field(default_factory=dict)
+    distributions: tuple[Distribution, ...] = ()
 
     def save(self, folder: Path) -> None:
         """Write the release into `folder`, which is made."""
         for number, fold in enumerate(self.folds):
             write_arrays(folder / f"fold-{number}.safetensors", fold.arrays())
+        if self.distributions:
+            kept = enumerate(self.distributions)
+            write_arrays(
+                folder / DISTRIBUTIONS,
+                {f"{n}.{key}": value for n, own in kept for key, value in own.arrays().items()},
+            )
         write_json(folder / "study.json", json.loads(self.study.canonical()))
         summary = {
             "fingerprint": self.study.fingerprint,
@@ -114,6 +131,7 @@ class Release:
                 dict(summary["thresholds"]),
                 tuple(summary["feature_names"]),
                 dict(summary["versions"]),
+                _distributions(folder / DISTRIBUTIONS, summary["folds"]),
             )
             fingerprint = summary["fingerprint"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -127,3 +145,10 @@ class Release:
                 "Take the release from its run again.",
             )
         return release
+
+
+def _distributions(path: Path, folds: int) -> tuple[Distribution, ...]:
+    if not path.exists():
+        return ()
+    arrays = dict(load_file(path))
+    return tuple(Distribution.from_arrays(below(arrays, str(fold))) for fold in range(folds))

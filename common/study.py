@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from common.secure_sum import FEWEST
+from common.study_explain import Explain
 from common.study_privacy import Privacy
 from common.study_tables import (
     RESERVED_COLUMNS,
@@ -36,6 +37,9 @@ from common.study_tables import (
     Site,
     Training,
 )
+
+LATER = ("explain",)
+"""Sections that studies did not have from the beginning."""
 
 
 class Study(Section):
@@ -59,6 +63,7 @@ class Study(Section):
     firewall: Firewall = Firewall()
     secure_sum: SecureSum = SecureSum()
     privacy: Privacy = Privacy()
+    explain: Explain = Explain()
 
     @field_validator("sites")
     @classmethod
@@ -151,6 +156,11 @@ class Study(Section):
 
     def _refuse_what_noise_cannot_cover(self) -> None:
         """Refuse what cannot be done with differential privacy, or would break its promise."""
+        if self.explain.attention:
+            raise ValueError(
+                "explain.attention: a study with privacy asks for no sums without noise that it "
+                "can do without. Leave attention out, or the privacy"
+            )
         if self.training.strategy in ROBUST:
             raise ValueError(
                 f"privacy: the strategy {self.training.strategy} throws away the answers of sites, "
@@ -259,5 +269,11 @@ class Study(Section):
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
     def canonical(self) -> str:
-        """The content as JSON with sorted keys and every default written out."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """The content as JSON with sorted keys and every default written out.
+
+        Only a section of `LATER` is left out while it is at its defaults, so that studies and
+        releases from before it keep their fingerprints.
+        """
+        left_out = {name for name in LATER if getattr(self, name) == type(getattr(self, name))()}
+        content = self.model_dump(mode="json", exclude=left_out)
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))

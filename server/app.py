@@ -11,10 +11,12 @@ import numpy as np
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from common.external_figures import write_external
 from common.feature_names import deep_names
 from common.files import write_json
 from common.heads import MODELS
 from common.release import Release
+from server import attention
 from server.directory import Directory
 from server.federation import Federation, Watch
 from server.model_card import model_card
@@ -87,10 +89,13 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
     release.save(run.path / "release")
     with _stage(run, watch, "validate"):
         validated = validate.run(federation, roster, study, fused.folds, calibrated.thresholds)
+        attended = attention.run(federation, roster, study, validated)
     keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
     constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
     names = [*feature_names, *deep_names()]
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
+    found |= {} if attended is None else {"attention": attended}
+    write_external(run.path / "release", found)
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
     write_json(run.path / "results.json", found)
     run.finish()
@@ -104,7 +109,14 @@ def _release(
     calibrated: Calibrated | NoisilyCalibrated,
 ) -> Release:
     thresholds = dict(zip(MODELS, calibrated.thresholds, strict=False))
-    return Release(run.study, fused.folds, thresholds, tuple(feature_names), roster.versions)
+    return Release(
+        run.study,
+        fused.folds,
+        thresholds,
+        tuple(feature_names),
+        roster.versions,
+        fused.distributions,
+    )
 
 
 @contextmanager

@@ -36,6 +36,7 @@ class SiteRows:
     images, masks : (n, crop, crop) float32
     batch : n names of ComBat batches
     covariates : the study's covariates, n values each; blank where missing
+    origin : n pairs of a case and the index z of the slice in its files
     """
 
     site: str
@@ -49,6 +50,7 @@ class SiteRows:
     masks: npt.NDArray[np.float32]
     batch: tuple[str, ...]
     covariates: dict[str, list[str]]
+    origin: tuple[tuple[Case, int], ...] = ()
 
     def validates(self, fold: int) -> npt.NDArray[np.bool_]:
         """Say which slices belong to the fold's validation patients (n,)."""
@@ -131,11 +133,13 @@ def lay_out(
         )
     number = {patient.patient_id: index for index, patient in enumerate(patients)}
     owners, labels, features, images, masks = [], [], [], [], []
+    origin: list[tuple[Case, int]] = []
     for (patient, case), result in zip(pairs, measured, strict=True):
         chosen = _chosen(len(result.slices), study)
         entry = cache.read_entry(result.entry) if result.entry else None
         assert entry is not None  # a result without a fault has an entry
         owners += [number[patient.patient_id]] * len(chosen)
+        origin += [(case, result.slices[i]) for i in chosen]
         labels += [case.slice_labels.get(result.slices[i], patient.label) for i in chosen]
         features.append(result.features[chosen])
         images.append(entry.images[chosen])
@@ -163,6 +167,7 @@ def lay_out(
             covariate.name: [patients[index].covariates.get(covariate.name, "") for index in owner]
             for covariate in study.harmonization.covariates
         },
+        origin=tuple(origin),
     )
 
 

@@ -91,6 +91,13 @@ def said_in(study: Study, question: Question, answer: Answer) -> list[Cell]:
         case ValidateAnswer():
             by_class = answer.placements.get("counts", answer.histograms.sum(axis=2))
             cells = [Cell("a class", int(one), False) for one in np.ravel(by_class)]
+            cells += [
+                Cell("a segment of a class", int(one))
+                for one in np.ravel(answer.attention.get("seen", []))
+            ]
+            cells += [
+                Cell("a class", int(one), False) for one in answer.attention.get("classes", [])
+            ]
     return cells
 
 

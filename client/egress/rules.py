@@ -13,6 +13,7 @@ from client.egress.enrol_rule import enrol_forms
 from client.egress.form import Form, Forms
 from client.egress.heads_rule import heads_forms
 from client.egress.refused import refuse
+from common.aha import ATTENTION_SHAPES
 from common.covariates import covariate_spec
 from common.feature_names import DEEP_FEATURES, all_names
 from common.heads import MODELS, SCORED, VARIANTS
@@ -89,6 +90,8 @@ def _exact_rule(study: Study, question: Question, features: int) -> Rule:
             name, forms = "validate/scores", _validate(study.folds)
         case ValidateQuestion(step="placements"):
             name, forms = "validate/placements", _placements()
+        case ValidateQuestion(step="attention") if study.explain.attention:
+            name, forms = "validate/attention", _attention()
         case _:
             raise refuse(f"the study has no such question in the stage {question.stage}")
     return Rule(name, forms)
@@ -207,6 +210,22 @@ def _validate(folds: int) -> Forms:
 
 def _placements() -> Forms:
     """The sums of placement values, and nothing in the fields of the other step."""
+    return _empty_validate() | {
+        "placements/counts": Form("int64", (2,)),
+        "placements/values": Form("float64", (2, _M)),
+        "placements/products": Form("float64", (2, _M * (_M + 1) // 2)),
+    }
+
+
+def _attention() -> Forms:
+    """Counts of patients and sums of their heat, and nothing in the fields of the other steps."""
+    kinds = {"classes": "int64", "seen": "int64", "heat": "float64"}
+    return _empty_validate() | {
+        f"attention/{name}": Form(kinds[name], shape) for name, shape in ATTENTION_SHAPES.items()
+    }
+
+
+def _empty_validate() -> Forms:
     return {
         "images": Form("int", zero=True),
         "batches": Form("int64", (2,), zero=True),
@@ -215,7 +234,4 @@ def _placements() -> Forms:
         "covariance": Form("float64", (0, 0)),
         "confusion": Form("int64", (0, 4)),
         "fold_auc": Form("float64", (0, 0)),
-        "placements/counts": Form("int64", (2,)),
-        "placements/values": Form("float64", (2, _M)),
-        "placements/products": Form("float64", (2, _M * (_M + 1) // 2)),
     }

@@ -59,6 +59,10 @@ _WORDS: Final[dict[str, str]] = {
         "Sums over all patients of a class of how each ranks among the patients of all sites, to "
         "compare models; no single patient."
     ),
+    "validate/attention": (
+        "Where in the myocardium the finished network looks: for each of sixteen segments a sum "
+        "over all patients of a class, each of whom adds 0 to 1; no picture, no single patient."
+    ),
     "train/private": (
         "How the network's weights changed by training, with noise that hides each patient; how "
         "many patients the site enrolled. No loss and no scores."

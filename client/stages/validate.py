@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from client.context import SiteContext
+from client.explain import attention
 from client.fold_features import fold_features
 from client.scoring import ensemble_scores, fold_scores
 from common.errors import RunError
@@ -16,7 +17,7 @@ from common.statistics.scores import round_scores, score_histogram
 
 
 def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
-    """Answer the step ``scores`` or ``placements``.
+    """Answer the step ``scores``, ``placements`` or ``attention``.
 
     Raises
     ------
@@ -28,6 +29,8 @@ def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
             f"Site {context.site.name} trains in this study and was asked to validate it.",
             "Only external sites validate.",
         )
+    if question.step == "attention":
+        return attention.answer(context)
     rows = context.rows
     if question.step == "placements":
         kept = context.memory.load("external-scores")["scores"]
@@ -45,6 +48,8 @@ def _scores(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
     folds = fold_scores(rows, features, heads, study.fusion.patient_score)
     scores = ensemble_scores(folds)
     context.memory.save("external-scores", {"scores": scores})
+    if study.explain.attention:
+        context.memory.save(attention.KEPT_RELEASE, question.release)
     labels = rows.patient_labels
     aucs, covariance = delong_covariance(scores, labels)
     thresholds = np.asarray(question.release["thresholds"], np.float64)

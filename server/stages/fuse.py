@@ -19,6 +19,7 @@ from common.heads import VARIANTS, Head, Heads, below, heads_to_arrays, stack, u
 from common.messages import Arrays, EnrolAnswer, FuseAnswer, FuseQuestion
 from common.release import FoldModel, folds_to_arrays
 from common.statistics.discriminant import Discriminant, discriminant
+from common.statistics.distance import Distribution, shrunken
 from common.statistics.moments import Moments, Standardized, moment_shapes, standardize
 from common.statistics.newton import LogisticState
 from common.statistics.scores import BINS
@@ -47,7 +48,8 @@ class Fused:
     """The folds with their heads; what was chosen for each (model, variant) with a LASSO.
 
     `stacks` are the fused heads' weights for the logits of radiomics and deep, by variant;
-    `sites` are those that took part.
+    `sites` are those that took part; `distributions` are of the features that the folds' harmonised
+    heads use, none where a study hides each patient.
     """
 
     folds: list[FoldModel]
@@ -55,6 +57,7 @@ class Fused:
     stacks: dict[str, Discriminant]
     rounds: int
     sites: tuple[str, ...]
+    distributions: tuple[Distribution, ...] = ()
 
 
 def run(
@@ -102,7 +105,26 @@ def run(
         FoldModel(fold.reference, fold.means, fold.weights, own | _fused(own, stacks))
         for fold, own in zip(folds, heads, strict=True)
     ]
-    return Fused(complete, choices, stacks, rounds, sites)
+    distributions = () if study.privacy.on else _distributions(complete, pooled, summed.answer)
+    return Fused(complete, choices, stacks, rounds, sites, distributions)
+
+
+def _distributions(
+    folds: list[FoldModel], pooled: dict[str, Standardized], answer: FuseAnswer
+) -> tuple[Distribution, ...]:
+    """Keep how the used features are distributed; none where a fold's heads use no feature."""
+    found = []
+    for number, fold in enumerate(folds):
+        used = [
+            head.features[head.coefficients[1:] != 0.0]
+            for head in (fold.heads[(model, "harmonized")] for model in ("radiomics", "deep"))
+        ]
+        rows = int(answer.sums[f"{number}.0.count"])
+        own = shrunken(pooled[f"{number}.0"], np.concatenate(used), rows)
+        if own is None:
+            return ()
+        found.append(own)
+    return tuple(found)
 
 
 def without_heads(

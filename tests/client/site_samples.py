@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import SimpleITK as sitk
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client.cohort.folds import draw_folds
+from client.cohort.patients import Case
 from client.cohort.rows import SiteRows
 from client.cohort.site_folder import SiteFolder, SiteInfo
 from client.context import SiteContext
@@ -99,6 +101,24 @@ def make_rows(
             for covariate in study.harmonization.covariates
         },
     )
+
+
+def with_origin(rows: SiteRows, folder: Path) -> SiteRows:
+    """The same rows, each slice from a case with a mask on disk that has a right ventricle."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    away = np.hypot(y - 64, x - 64)
+    labels = np.zeros((SIDE, SIDE), np.uint8)
+    labels[(away < 40) & (x < 50)] = 3
+    labels[away < 26], labels[away < 14] = 2, 1
+    depth = int(np.bincount(rows.patient).max())
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{rows.site}-mask.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.repeat(labels[None], depth, axis=0)), str(path))
+    origin, seen = [], dict.fromkeys(rows.patient.tolist(), 0)
+    for number in rows.patient.tolist():
+        origin.append((Case(rows.patient_ids[number], "ED", path, path), seen[number]))
+        seen[number] += 1
+    return replace(rows, origin=tuple(origin))
 
 
 def hold(rows: SiteRows, study: Study, folder: Path) -> SiteContext:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from site_samples import hold, make_rows, make_study
+from site_samples import hold, make_rows, make_study, with_origin
 
 from client.cohort.rows import SiteRows
 from client.context import SiteContext
@@ -41,7 +41,7 @@ Exchange = tuple[Question, Answer]
 
 
 def a_study(**content: Any) -> Study:
-    """Two folds, two covariates, in the clear."""
+    """Two folds, two covariates, in the clear; attention too, unless patients are hidden."""
     covariates = [
         {"name": "age", "kind": "numeric"},
         {"name": "vendor", "kind": "categorical", "levels": LEVELS},
@@ -51,6 +51,7 @@ def a_study(**content: Any) -> Study:
         "secure_sum": {"enabled": False},
         "harmonization": {"covariates": covariates, "missing": "mean"},
         "fusion": {"sizes": (2, 4), "inverse_penalties": (0.3, 1.0)},
+        "explain": {"attention": "privacy" not in content},
     }
     return make_study(SITES, **(defaults | content))
 
@@ -68,7 +69,7 @@ def some_rows(name: str, study: Study, patients: int = 12) -> SiteRows:
 def exchanges(study: Study, folder: Path) -> Iterator[tuple[Exchange, Patients]]:
     """Ask everything that a run asks, in its order."""
     inside = hold(some_rows("a", study), study, folder)
-    outside = hold(some_rows("x", study), study, folder)
+    outside = hold(with_origin(some_rows("x", study), folder), study, folder)
     patients = Patients.of(inside.rows, study.folds)
     for exchange in _inside(study, inside):
         yield exchange, patients
@@ -111,6 +112,9 @@ def _outside(study: Study, inside: SiteContext, site: SiteContext) -> Iterator[E
         study.fingerprint, "placements", histograms={"pooled": 2 * scores.histograms}
     )
     yield pooled, validate.answer(pooled, site)
+    if study.explain.attention:
+        attention = ValidateQuestion(study.fingerprint, "attention")
+        yield attention, validate.answer(attention, site)
 
 
 def train_question(study: Study, slices: int) -> TrainQuestion:

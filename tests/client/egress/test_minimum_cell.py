@@ -68,6 +68,14 @@ SMALLER: list[tuple[str, Any]] = [
         "validate/placements",
         lambda a: replace(a, placements=a.placements | {"counts": np.array([9, 4])}),
     ),
+    (
+        "validate/attention",
+        lambda a: replace(a, attention=a.attention | {"classes": np.array([9, 4])}),
+    ),
+    (
+        "validate/attention",
+        lambda a: replace(a, attention=a.attention | {"seen": np.full((2, 16), 4)}),
+    ),
 ]
 
 
@@ -98,6 +106,7 @@ BEHIND: list[tuple[str, dict[str, Any]]] = [
     ("calibrate", {"validating": (2, 2)}),
     ("validate/scores", {"classes": (9, 4)}),
     ("validate/placements", {"classes": (4, 9)}),
+    ("validate/attention", {"classes": (9, 4)}),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Where the network looks: Grad-CAM, a myocardial coordinate frame, and pictures."""

@@ -1,0 +1,1 @@
+"""For the person who reads one patient: its folder, its score, how unusual it is, and a page."""
