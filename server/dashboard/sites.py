@@ -1,0 +1,131 @@
+"""How each site of a run stands now, from what was told, what is under way and who is online."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
+
+from server.dashboard.advice import fix_of, kind_of, sentence_of
+from server.dashboard.snapshot import Patients, QuestionNow, RunState, SiteNow, SiteState
+from server.dashboard.told import SiteTold, Told
+
+Role = Literal["train", "external"]
+Cohort = Mapping[str, Mapping[str, Any]]
+
+UNUSUAL = 3.0
+"""Times its usual seconds after which a site that has not answered is called late."""
+PATIENCE = 10.0
+"""Seconds beyond the usual that make nobody late."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a site's state depends on beside the site itself.
+
+    `online` says who is connected, by name; a site of whom nothing is known is not in it.
+    `cohort` is empty as long as nobody has enrolled.
+    """
+
+    state: RunState
+    question: QuestionNow | None
+    refused: Mapping[str, str]
+    online: Mapping[str, bool]
+    cohort: Cohort
+    now: float
+
+
+def sites_now(roles: Iterable[tuple[str, Role]], told: Told, around: Around) -> list[SiteNow]:
+    """Describe every site, in the order of the roster."""
+    unseen = SiteTold()
+    return [_site(name, role, told.sites.get(name, unseen), around) for name, role in roles]
+
+
+def _site(name: str, role: Role, told: SiteTold, around: Around) -> SiteNow:
+    state, note, fix = _standing(name, told, around)
+    enrolled = around.cohort.get(name)
+    own = told.seconds.get(told.shown)
+    return SiteNow(
+        name=name,
+        role=role,
+        state=state,
+        note=note,
+        fix=fix,
+        patients=_patients(enrolled),
+        versions=_versions(enrolled),
+        last_answer=told.last_answer,
+        seconds=own[-1] if own else None,
+        usual=median(own) if own else None,
+        sent=told.sent,
+        received=told.received,
+        sent_in_all=told.sent_in_all,
+        received_in_all=told.received_in_all,
+        missed=told.missed,
+    )
+
+
+def _standing(name: str, told: SiteTold, around: Around) -> tuple[SiteState, str, str]:
+    """Give a site's state, what is the matter, and what to do."""
+    question, online = around.question, around.online.get(name)
+    reason = around.refused.get(name) or (told.trouble.reason if told.trouble else "")
+    kind = kind_of(reason) if reason else None
+    left_out = bool(around.cohort) and name not in around.cohort
+    note, fix = (sentence_of(reason), fix_of(reason)) if reason else ("", "")
+    if left_out:
+        note = f"Not in this run: {note[:1].lower()}{note[1:]}" if note else "Not in this run."
+    if around.state not in ("running", "starting"):
+        if kind is not None:
+            return kind, note, fix
+        return ("done" if around.state == "finished" else _presence(online)), "", ""
+    if online is False:
+        why = "It is not connected."
+        return "gone", note if kind == "gone" and note else why, fix_of("is not connected")
+    if kind in ("quarantined", "refused") or (left_out and kind is not None):
+        return kind, note, fix
+    waits = question is not None and name in question.asked and name not in question.answered
+    if question is not None and waits:
+        slow = _unusual(told, question, around.now)
+        if slow:
+            return "late", slow, fix_of("did not answer in time")
+        if kind == "gone" and online is None:
+            return kind, note, fix
+        return ("late", note, fix) if kind == "late" else ("working", "", "")
+    if kind == "late" or (kind == "gone" and online is None):
+        return kind, note, fix
+    if kind == "gone":
+        return "online", "It is back, and is asked again with one of the next questions.", ""
+    return ("online" if online is None else _presence(online)), "", ""
+
+
+def _presence(online: bool | None) -> SiteState:
+    if online is None:
+        return "unknown"
+    return "online" if online else "gone"
+
+
+def _unusual(told: SiteTold, question: QuestionNow, now: float) -> str:
+    """Say so if a site takes much longer over a question than over earlier ones of the stage."""
+    own = told.seconds.get(question.stage)
+    waited = now - question.since
+    if not own:
+        return ""
+    usual = median(own)
+    if waited <= max(UNUSUAL * usual, usual + PATIENCE):
+        return ""
+    return f"It has not answered for {waited:.0f} s; usually it takes {usual:.0f} s."
+
+
+def _patients(enrolled: Mapping[str, Any] | None) -> Patients | None:
+    if enrolled is None:
+        return None
+    return Patients(int(enrolled["positive"]), int(enrolled["negative"]), int(enrolled["slices"]))
+
+
+def _versions(enrolled: Mapping[str, Any] | None) -> dict[str, str]:
+    try:
+        held = json.loads(enrolled["versions"]) if enrolled else {}
+    except (KeyError, ValueError):
+        return {}
+    return {str(name): str(version) for name, version in held.items()}
