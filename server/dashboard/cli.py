@@ -43,6 +43,10 @@ def dashboard(
     place = place_of(host, port, token_file, tls, runs.folder)
     app = application(runs, hosts_of(place, runs.folder), place.token, place.secure)
 
+    # What takes time at the first look is done before anybody waits for it.
+    for identity in runs.identities()[:1]:
+        runs.find(identity).body()  # type: ignore[union-attr]
+
     def came_up() -> None:
         to_person.print(f"{place.address}  Ctrl-C ends it.", markup=False, soft_wrap=True)
 

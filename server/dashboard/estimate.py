@@ -45,9 +45,8 @@ def left_of_training(
     low, high = (float(value) for value in np.quantile(lengths, (0.25, 0.75)))
     under_way = max(0.0, now - ends[-1])
     return Left(
-        max(0.0, rounds * low - under_way),
-        # A round that is already longer than usual will not end before now.
-        max((rounds - 1) * high, rounds * high - under_way),
+        (rounds - 1) * low + max(0.0, low - under_way),
+        (rounds - 1) * high + max(0.0, high - under_way),
         rounds,
         len(lengths),
         "train",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from server.dashboard.snapshot import Left, RunState, SiteState
@@ -83,14 +85,19 @@ def ago(when: float | None, now: float) -> str:
     return NOTHING if when is None else f"{duration(max(0.0, now - when))} ago"
 
 
-def share(value: float | None) -> str:
-    """Write a share as a percentage."""
-    return NOTHING if value is None else f"{100.0 * value:.0f} %"
+def done_share(value: float | None) -> str:
+    """Write what is done as a percentage: 100 only when all of it is."""
+    return NOTHING if value is None else f"{math.floor(100.0 * value + 1e-9)} %"
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """Write a number with so many digits behind the point."""
     return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def last_known(values: Sequence[float | None]) -> float | None:
+    """Give the last number: the training loss, for one, is known of a round only after the next."""
+    return next((value for value in reversed(values) if value is not None), None)
 
 
 def rough(seconds: float) -> str:

@@ -71,6 +71,16 @@ def counted(sites: Sequence[SiteNow]) -> list[tuple[SiteState, int]]:
     return [(state, counts[state]) for state in figures.STATE_WORDS if counts[state]]
 
 
+def noticed(shown: Snapshot) -> list[tuple[SiteState, str, list[SiteNow]]]:
+    """Give what is the matter with sites that is no failure yet, one entry for each thing to do."""
+    told = {one.site for one in shown.failures if not one.over}
+    found: dict[tuple[SiteState, str], list[SiteNow]] = {}
+    for site in shown.sites:
+        if site.note and site.fix and site.name not in told:
+            found.setdefault((site.state, site.fix), []).append(site)
+    return [(state, fix, sites) for (state, fix), sites in found.items()]
+
+
 def common_versions(sites: Sequence[SiteNow]) -> Mapping[str, str]:
     """Give what all enrolled sites run; nothing if they differ."""
     found = [site.versions for site in sites if site.versions]
@@ -113,7 +123,7 @@ def _environment() -> Environment:
         loader=PackageLoader("server.dashboard"), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
-    words = ("duration", "size", "clock", "share", "number", "left_words", "left_basis")
+    words = ("duration", "size", "clock", "done_share", "number", "left_words", "left_basis")
     made.globals |= {name: getattr(figures, name) for name in words}
     made.globals |= {
         "STATE_WORDS": figures.STATE_WORDS,
@@ -122,6 +132,7 @@ def _environment() -> Environment:
         "iso": lambda when: datetime.fromtimestamp(when, UTC).isoformat(timespec="seconds"),
         "counted": counted,
         "common_versions": common_versions,
+        "noticed": noticed,
         "last_rounds": last_rounds,
         "curve_words": curve_words,
     }

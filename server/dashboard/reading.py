@@ -49,6 +49,8 @@ class RunReader:
         self.study = _study(path / "study.json")
         self.told = Told()
         self._tail = Tail(path / "events.jsonl")
+        self._cohort = _Kept(path / "cohort.json")
+        self._sets = _Kept(path / SETS_FILE)
 
     def look(
         self, online: Mapping[str, bool] | None = None, now: float | None = None
@@ -62,24 +64,19 @@ class RunReader:
         now
             Seconds since 1970; by default what the clock says.
         """
+        clock = time.time() if now is None else now
         for event in self._tail.new():
             self.told.take(event)
         files = Files(
             marker=self.marker,
             study=self.study,
-            cohort=_json(self.path / "cohort.json") or {},
-            sets=_json(self.path / SETS_FILE) or {},
+            cohort=self._cohort.content() or {},
+            sets=self._sets.content() or {},
             answered=self._answered(),
             finished=(self.path / "results.json").exists(),
-            held=self._held(time.time() if now is None else now),
+            held=self._held(clock),
         )
-        return snapshot(self.told, files, online or {}, time.time() if now is None else now)
-
-    def stamp(self) -> tuple[object, ...]:
-        """Give something that is another whenever a look would tell something new."""
-        names = ("events.jsonl", "cohort.json", SETS_FILE, "results.json")
-        sizes = tuple(_size(self.path / name) for name in names)
-        return (*sizes, self._answered(), self._held(time.time()))
+        return snapshot(self.told, files, online or {}, clock)
 
     def _answered(self) -> tuple[str, ...]:
         """Name the sites whose answers to the question under way have come."""
@@ -114,6 +111,26 @@ def look_at(path: Path) -> Snapshot:
     return RunReader(path).look()
 
 
+class _Kept:
+    """A JSON file that is read again only when it was written anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written: tuple[int, int] | None = None
+        self._content: Any = None
+
+    def content(self) -> Any:
+        """Give what is in it; None while it is not there."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        if (found.st_mtime_ns, found.st_size) != self._written:
+            self._content = _json(self._path)
+            self._written = (found.st_mtime_ns, found.st_size)
+        return self._content
+
+
 def _json(path: Path) -> Any:
     """Read a file that may not be there yet."""
     try:
@@ -128,10 +145,3 @@ def _study(path: Path) -> Study | None:
         return Study.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1

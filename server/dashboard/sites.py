@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 from typing import Any, Literal
 
@@ -114,7 +115,8 @@ def _unusual(told: SiteTold, question: QuestionNow, now: float) -> str:
     usual = median(own)
     if waited <= max(UNUSUAL * usual, usual + PATIENCE):
         return ""
-    return f"It has not answered for {waited:.0f} s; usually it takes {usual:.0f} s."
+    # In tens, so that the sentence is not another one every second.
+    return f"It has not answered for over {waited // 10 * 10:.0f} s; usually it takes {usual:.0f} s."
 
 
 def _patients(enrolled: Mapping[str, Any] | None) -> Patients | None:
@@ -124,8 +126,14 @@ def _patients(enrolled: Mapping[str, Any] | None) -> Patients | None:
 
 
 def _versions(enrolled: Mapping[str, Any] | None) -> dict[str, str]:
+    return dict(_read_versions(str(enrolled.get("versions", "")))) if enrolled else {}
+
+
+@lru_cache(maxsize=256)
+def _read_versions(text: str) -> dict[str, str]:
+    """Read them once: mostly those of all sites are the same text."""
     try:
-        held = json.loads(enrolled["versions"]) if enrolled else {}
-    except (KeyError, ValueError):
+        held = json.loads(text)
+    except ValueError:
         return {}
     return {str(name): str(version) for name, version in held.items()}

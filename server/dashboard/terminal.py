@@ -17,14 +17,15 @@ from server.dashboard.figures import (
     STATE_SIGNS,
     STATE_WORDS,
     ago,
+    done_share,
     duration,
+    last_known,
     left_basis,
     left_words,
     number,
-    share,
     size,
 )
-from server.dashboard.pages import counted
+from server.dashboard.pages import counted, noticed
 from server.dashboard.snapshot import SiteNow, Snapshot
 
 LOOK_SECONDS = 0.5
@@ -93,7 +94,7 @@ def _now(shown: Snapshot) -> list[RenderableType]:
     if shown.progress is not None and shown.state in ("running", "starting"):
         bar = Table.grid(padding=(0, 1))
         done = round(100 * shown.progress)
-        bar.add_row(ProgressBar(100, done, width=40), share(shown.progress), shown.where)
+        bar.add_row(ProgressBar(100, done, width=40), done_share(shown.progress), shown.where)
         lines.append(bar)
     if shown.left is not None:
         lines.append(Text(f"{left_words(shown.left)}: {left_basis(shown.left)}"))
@@ -114,11 +115,11 @@ def _failures(shown: Snapshot) -> list[RenderableType]:
             lines.append(Text(f"✕ {who}{one.what} ({one.where})", "bold red"))
             if one.fix:
                 lines.append(Text(f"  What to do: {one.fix}"))
-    known = {one.site for one in shown.failures if not one.over}
-    for site in shown.sites:
-        if site.note and site.fix and site.name not in known:
-            lines.append(Text(f"✕ {site.name}: {site.note}", "bold red"))
-            lines.append(Text(f"  What to do: {site.fix}"))
+    for state, fix, sites in noticed(shown):
+        names = ", ".join(site.name for site in sites[:6]) + (" and more" if sites[6:] else "")
+        what = sites[0].note if len(sites) == 1 else STATE_WORDS[state]
+        lines.append(Text(f"{STATE_SIGNS[state]} {names}: {what}", STYLES[state]))
+        lines.append(Text(f"  What to do: {fix}"))
     return lines
 
 
@@ -131,8 +132,8 @@ def _curves(shown: Snapshot) -> RenderableType:
     for curve in shown.curves:
         known = [auc for auc in curve.validation_auc if auc is not None]
         table.add_row(
-            str(curve.fold), str(curve.rounds[-1]), number(curve.training_loss[-1]),
-            number(curve.validation_loss[-1]), number(curve.validation_auc[-1]),
+            str(curve.fold), str(curve.rounds[-1]), number(last_known(curve.training_loss)),
+            number(last_known(curve.validation_loss)), number(last_known(curve.validation_auc)),
             number(max(known, default=None)),
         )  # fmt: skip
     return table

@@ -17,8 +17,8 @@ VERSIONS = '{"flwr": "1.41.0", "myofed": "0.1.0", "numpy": "2.4.6", "torch": "2.
 SLICES = 160
 
 
-def study_of(training: int, external: int = 1, **content: Any) -> Study:
-    names = [f"site-{number:03d}" for number in range(training)]
+def study_of(sites: int, external: int = 1, **content: Any) -> Study:
+    names = [f"site-{number:03d}" for number in range(sites)]
     roster = [{"name": name, "role": "train"} for name in names]
     roster += [{"name": f"external-{one}", "role": "external"} for one in range(external)]
     return Study.model_validate({"name": "made-up", "sites": roster} | content)
