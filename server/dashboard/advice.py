@@ -19,12 +19,12 @@ _GONE = (
     "site up. The run takes it back when it answers."
 )
 _LATE = (
-    "At the site, site.log says what it is busy with. Nothing need be done if it is only slow: it is "
-    "asked again when it has answered."
+    "At the site, site.log says what it is busy with. Nothing need be done if it is only slow: "
+    "it is asked again when it has answered."
 )
 _QUARANTINED = (
-    "Its answer does not count in this question. Ask the site whether its data, software or machine "
-    "changed; if it goes on, leave it out of the next run."
+    "Its answer does not count in this question. Ask the site whether its data, software or "
+    "machine changed; if it goes on, leave it out of the next run."
 )
 _REFUSED = "The site's own site.log says why. Ask the site to look, and to run: myofed site doctor"
 
@@ -34,16 +34,16 @@ _BY_CODE = {
     "approval-withdrawn": "The site no longer takes part. Speak to it before you go on.",
     "study-mismatch": "Let the site approve this very study: myofed site approve. Compare the "
     "fingerprints by telephone.",
-    "changed-since-enrolment": "The site changed its software or cohort in mid-run. Let it put that "
-    "back, or begin a new run.",
+    "changed-since-enrolment": "The site changed its software or cohort in mid-run. Let it put "
+    "that back, or begin a new run.",
     "sets-changed": "Sums over too many different sets of sites were asked for. Change the study "
     "(the seed is enough) and let the sites approve it anew.",
-    "privacy-budget-too-small": "The site's patients have too little budget left for this study. It "
-    "takes a smaller epsilon, or goes on without this site.",
-    "privacy-budget-spent": "The site's patients have no budget left. Resume the old run rather than "
-    "begin a new one, or go on without this site.",
-    "too-few-patients": "The site has fewer patients of a class than the study's minimum, and cannot "
-    "take part.",
+    "privacy-budget-too-small": "The site's patients have too little budget left for this study. "
+    "It takes a smaller epsilon, or goes on without this site.",
+    "privacy-budget-spent": "The site's patients have no budget left. Resume the old run rather "
+    "than begin a new one, or go on without this site.",
+    "too-few-patients": "The site has fewer patients of a class than the study's minimum, and "
+    "cannot take part.",
     "ledger-failed": "The site cannot write its record of what leaves. Is its disk full?",
     "lost-session-key": "Resume the run: the site then enrols with its new session key.",
     "off-course": "The site has a record of this question already. Speak to it before you go on.",
@@ -77,6 +77,4 @@ def fix_of(reason: str) -> str:
 def sentence_of(reason: str) -> str:
     """Make a sentence of a reason: those of the delivery go on from the name of the site."""
     text = reason.removeprefix(QUARANTINED)
-    if reason in (*_AWAY, *_SLOW):
-        text = {"could not be reached": text}.get(text, text)
     return text[:1].upper() + text[1:].rstrip(".") + "."

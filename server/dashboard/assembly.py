@@ -29,8 +29,8 @@ from server.dashboard.told import CurveTold, StageTold, Told, Trouble, epoch
 from server.network.runs import FAILED, state_of, words
 
 MASKED = (
-    "The sites' answers are summed under masks, so loss and AUC of a single site are not known here: "
-    "to nobody but the site itself."
+    "The sites' answers are summed under masks, so loss and AUC of a single site are not known "
+    "here: to nobody but the site itself."
 )
 NOISY = (
     "The study hides each patient by noise. It asks for no loss and no AUC of a round, of one site "
@@ -187,9 +187,7 @@ def _progress(told: Told, study: Study | None, state: RunState) -> float | None:
     return min(1.0, _rounds_done(told) / (study.folds * study.training.rounds))
 
 
-def _left(
-    told: Told, study: Study | None, stages: tuple[StageNow, ...], now: float
-) -> Left | None:
+def _left(told: Told, study: Study | None, stages: tuple[StageNow, ...], now: float) -> Left | None:
     if study is None or told.current != "train":
         return None
     names = [stage.name for stage in stages]

@@ -63,15 +63,12 @@ def size(count: int | None) -> str:
     """Write bytes with a decimal unit: 678 B, 12.0 kB, 4.8 MB."""
     if count is None:
         return NOTHING
-    value = float(count)
-    if value < 1000:
+    if count < 1000:
         return f"{count} B"
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000.0
-        if value < 999.5:
-            break
-    else:
-        unit, value = "TB", value / 1000.0
+    value, unit = count / 1e3, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if value >= 999.5:
+            value, unit = value / 1e3, larger
     return f"{value:.1f} {unit}"
 
 

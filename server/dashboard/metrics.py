@@ -28,7 +28,7 @@ def metrics_of(runs: Runs) -> tuple[bytes, str]:
             return families(shown)
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collected())  # type: ignore[arg-type]
+    registry.register(Collected())
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 

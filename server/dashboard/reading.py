@@ -52,9 +52,7 @@ class RunReader:
         self._cohort = _Kept(path / "cohort.json")
         self._sets = _Kept(path / SETS_FILE)
 
-    def look(
-        self, online: Mapping[str, bool] | None = None, now: float | None = None
-    ) -> Snapshot:
+    def look(self, online: Mapping[str, bool] | None = None, now: float | None = None) -> Snapshot:
         """Read what is new, and say how the run stands.
 
         Parameters

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from common.errors import WrongUse
@@ -90,8 +91,6 @@ def serve(app: ASGIApp, place: Place, stop: Event, came_up: Callable[[], None]) 
     WrongUse
         The port is in use, or the address is none of this machine.
     """
-    import asyncio
-
     import uvicorn
 
     config = uvicorn.Config(
@@ -109,25 +108,22 @@ def serve(app: ASGIApp, place: Place, stop: Event, came_up: Callable[[], None]) 
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )
 
-    async def run() -> None:
-        server = uvicorn.Server(config)
-        listening = [_listen(place)]
-        serving = asyncio.create_task(server._serve(listening))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.02)
-        if server.started:
-            came_up()
-        while not stop.is_set() and not serving.done():
-            await asyncio.sleep(0.1)
-        server.should_exit = True
-        await serving
+    server = uvicorn.Server(config)
+    listening = _listen(place)
+    # In a thread of its own it leaves the signals to us.
+    serving = Thread(target=server.run, args=([listening],), name="dashboard")
+    serving.start()
+    while serving.is_alive() and not server.started:
+        stop.wait(0.02)
+    if server.started:
+        came_up()
+    while serving.is_alive() and not stop.wait(0.2):
+        pass
+    server.should_exit = True
+    serving.join()
 
-    asyncio.run(run())
 
-
-def _listen(place: Place) -> object:
-    import socket
-
+def _listen(place: Place) -> socket.socket:
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -9,12 +9,14 @@ from functools import lru_cache
 from statistics import median
 from typing import Any, Literal
 
-from server.dashboard.advice import fix_of, kind_of, sentence_of
+from server.dashboard.advice import Kind, fix_of, kind_of, sentence_of
 from server.dashboard.snapshot import Patients, QuestionNow, RunState, SiteNow, SiteState
 from server.dashboard.told import SiteTold, Told
+from server.delivery import NOT_ANSWERED, NOT_CONNECTED
 
 Role = Literal["train", "external"]
 Cohort = Mapping[str, Mapping[str, Any]]
+Standing = tuple[SiteState, str, str]
 
 UNUSUAL = 3.0
 """Times its usual seconds after which a site that has not answered is called late."""
@@ -36,6 +38,15 @@ class Around:
     online: Mapping[str, bool]
     cohort: Cohort
     now: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """Why a site's answers are missing, and what to do."""
+
+    kind: Kind
+    note: str
+    fix: str
 
 
 def sites_now(roles: Iterable[tuple[str, Role]], told: Told, around: Around) -> list[SiteNow]:
@@ -67,37 +78,42 @@ def _site(name: str, role: Role, told: SiteTold, around: Around) -> SiteNow:
     )
 
 
-def _standing(name: str, told: SiteTold, around: Around) -> tuple[SiteState, str, str]:
+def _standing(name: str, told: SiteTold, around: Around) -> Standing:
     """Give a site's state, what is the matter, and what to do."""
-    question, online = around.question, around.online.get(name)
     reason = around.refused.get(name) or (told.trouble.reason if told.trouble else "")
-    kind = kind_of(reason) if reason else None
+    known = Known(kind_of(reason), sentence_of(reason), fix_of(reason)) if reason else None
     left_out = bool(around.cohort) and name not in around.cohort
-    note, fix = (sentence_of(reason), fix_of(reason)) if reason else ("", "")
-    if left_out:
-        note = f"Not in this run: {note[:1].lower()}{note[1:]}" if note else "Not in this run."
+    if known is not None and left_out:
+        note = f"Not in this run: {known.note[:1].lower()}{known.note[1:]}"
+        known = Known(known.kind, note, known.fix)
     if around.state not in ("running", "starting"):
-        if kind is not None:
-            return kind, note, fix
-        return ("done" if around.state == "finished" else _presence(online)), "", ""
+        if known is not None:
+            return known.kind, known.note, known.fix
+        at_rest = _presence(around.online.get(name))
+        return ("done" if around.state == "finished" else at_rest), "", ""
+    if left_out:
+        return (known.kind, known.note, known.fix) if known else ("unknown", "Not in this run.", "")
+    return _at_work(name, told, around, known)
+
+
+def _at_work(name: str, told: SiteTold, around: Around, known: Known | None) -> Standing:
+    """Say how a site stands while its run is at work."""
+    question, online = around.question, around.online.get(name)
+    as_known: Standing = (known.kind, known.note, known.fix) if known else ("online", "", "")
+    kind = known.kind if known else ""
     if online is False:
-        why = "It is not connected."
-        return "gone", note if kind == "gone" and note else why, fix_of("is not connected")
-    if kind in ("quarantined", "refused") or (left_out and kind is not None):
-        return kind, note, fix
-    waits = question is not None and name in question.asked and name not in question.answered
-    if question is not None and waits:
+        note = known.note if known and kind == "gone" else "It is not connected."
+        found: Standing = "gone", note, fix_of(NOT_CONNECTED)
+    elif kind in ("quarantined", "refused", "late") or (kind == "gone" and online is None):
+        found = as_known
+    elif kind == "gone":
+        found = "online", "It is back, and is asked again with one of the next questions.", ""
+    elif question and name in question.asked and name not in question.answered:
         slow = _unusual(told, question, around.now)
-        if slow:
-            return "late", slow, fix_of("did not answer in time")
-        if kind == "gone" and online is None:
-            return kind, note, fix
-        return ("late", note, fix) if kind == "late" else ("working", "", "")
-    if kind == "late" or (kind == "gone" and online is None):
-        return kind, note, fix
-    if kind == "gone":
-        return "online", "It is back, and is asked again with one of the next questions.", ""
-    return ("online" if online is None else _presence(online)), "", ""
+        found = ("late", slow, fix_of(NOT_ANSWERED)) if slow else ("working", "", "")
+    else:
+        found = "online", "", ""
+    return found
 
 
 def _presence(online: bool | None) -> SiteState:
@@ -116,7 +132,9 @@ def _unusual(told: SiteTold, question: QuestionNow, now: float) -> str:
     if waited <= max(UNUSUAL * usual, usual + PATIENCE):
         return ""
     # In tens, so that the sentence is not another one every second.
-    return f"It has not answered for over {waited // 10 * 10:.0f} s; usually it takes {usual:.0f} s."
+    return (
+        f"It has not answered for over {waited // 10 * 10:.0f} s; usually it takes {usual:.0f} s."
+    )
 
 
 def _patients(enrolled: Mapping[str, Any] | None) -> Patients | None:

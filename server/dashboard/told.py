@@ -104,7 +104,7 @@ class Told:
     current: str = ""
 
     def take(self, event: Event) -> None:
-        """Take in one event; one of an unknown kind, or without what it should have, says nothing."""
+        """Take in one event; one of an unknown kind says nothing."""
         when = epoch(event.get("time"))
         if when is not None:
             self.last = when

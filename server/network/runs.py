@@ -1,7 +1,8 @@
 """The coordinator's runs: one folder each, named by the identity of the run.
 
-Beside what the run writes itself there is `lock`, which the ServerApp holds while it is at work. The system releases a lock when its process
-ends, however that was. So it is known at once whether somebody works on a run, and never two do.
+Beside what the run writes itself there is `lock`, which the process that works on it holds. The
+system releases a lock when its process ends, however that was. So it is known at once whether
+somebody works on a run, and never two do.
 """
 
 from __future__ import annotations

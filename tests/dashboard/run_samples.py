@@ -127,7 +127,9 @@ def _measures(fold: int, number: int, site: int = 0) -> dict[str, float]:
     }
 
 
-def large_run(path: Path, sites: int = 100, rounds: int = 1000, now: float | None = None) -> MadeRun:
+def large_run(
+    path: Path, sites: int = 100, rounds: int = 1000, now: float | None = None
+) -> MadeRun:
     """A run of many sites that has almost as many rounds behind it as its study has."""
     study = study_of(sites, training={"rounds": rounds, "averaged_rounds": 7},
                      quorum={"min_sites": sites // 2})  # fmt: skip

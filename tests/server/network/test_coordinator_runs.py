@@ -24,6 +24,7 @@ from server.network.locks import locked
 from server.network.roster_keys import roster_tables
 from server.network.runs import begin, find, holding, identities, is_held, standing
 from server.run import RunFolder
+from server.tail import Tail
 
 HOLDING = """
 import sys, time
