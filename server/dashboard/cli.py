@@ -21,7 +21,9 @@ def dashboard(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; this machine alone by default.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 9445,
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")
+    ] = 9445,
     tls: Annotated[
         bool, typer.Option("--tls", help="Serve over TLS with the coordinator's certificate.")
     ] = False,
