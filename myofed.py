@@ -14,6 +14,7 @@ from common.console import DONE, FAILED, WRONG_USE, exit_code, show_error
 from common.console import to_person as _to_person
 from common.errors import MyoFedError
 from server.cli import app as coordinator_app
+from server.dashboard.cli import watch
 from simulation.cli import demo, simulate
 
 INTERRUPTED = 130
@@ -31,6 +32,7 @@ app.add_typer(coordinator_app, name="coordinator")
 app.command()(simulate)
 app.command()(demo)
 app.command()(predict)
+app.command()(watch)
 
 
 def main() -> None:

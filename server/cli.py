@@ -9,6 +9,7 @@ import typer
 
 from common.console import DONE, FAILED, console, show_json, table_of, to_person
 from common.errors import MyoFedError
+from server.dashboard.cli import dashboard
 from server.run_cli import resume, run, stop, watch
 
 app = typer.Typer(
@@ -236,7 +237,7 @@ def doctor(folder: Folder, as_json: AsJson = False) -> None:
     raise typer.Exit(FAILED if worst(checks) is Verdict.FAIL else DONE)
 
 
-for command in (run, watch, stop, resume):
+for command in (run, watch, stop, resume, dashboard):
     app.command()(command)
 
 

@@ -88,6 +88,7 @@ class Federation:
         exchange = Exchange.open(self.run.journal, name, record, announced, attempt)
         settled = exchange.outcome()
         if settled is None:
+            self._say_asking(question, attempt, sites)
             letter = sealed(record, Envelope(self.run.identity, name, announced))
             settled = self._settle(question, letter, exchange, sites, kind, check, judge)
         self.watch(question.stage, describe(question))
@@ -156,6 +157,10 @@ class Federation:
                 refused[site] = f"quarantined: {reason}"
             else:
                 exchange.keep(site, outcome)
+            if site in refused:
+                # The others may take an hour yet: whoever watches should not wait as long.
+                self.run.event(event="refused", stage=question.stage, **details_of(question),
+                               site=site, reason=refused[site])  # fmt: skip
         missing = refused | delivery.failed | self._overdue_of(delivery)
         counted = exchange.answered(sites)
         quarantined: dict[str, str] = {}
@@ -185,6 +190,17 @@ class Federation:
         self.require_quorum(question, sites, counted, missing)
         exchange.settle(counted, missing)
         return counted, missing
+
+    def _say_asking(self, question: Question, attempt: int, sites: Sequence[str]) -> None:
+        """Tell whoever watches what is asked of whom, and how long they have."""
+        self.run.event(
+            event="asking",
+            stage=question.stage,
+            **details_of(question),
+            attempt=attempt,
+            deadline=self.run.study.deadline(question.stage),
+            sites=list(sites),
+        )
 
     def _nobody_to_wait_for(
         self, delivery: Delivery, exchange: Exchange, sites: Sequence[str]

@@ -17,7 +17,7 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from common.errors import RunError
-from common.files import write_arrays, write_json
+from common.files import replacing, write_arrays, write_json
 from common.messages import Arrays
 from common.study import Study
 
@@ -66,6 +66,8 @@ class RunFolder:
             "identity": identity,
             "started": now.isoformat(timespec="seconds"),
         }
+        with replacing(path / "study.json") as part:
+            part.write_text(study.canonical() + "\n", encoding="utf-8")
         write_json(marker, content)
         return cls(path, study, identity)
 

@@ -19,6 +19,9 @@ from common.study import Study
 
 Sites = tuple[str, ...]
 
+SETS_FILE = "sets.json"
+"""The account of a run, beside its events."""
+
 
 class SumSets:
     """The account of one run, kept in a file beside its events."""

@@ -24,13 +24,12 @@ from server.firewall import Implausible
 from server.journal import Answers
 from server.plain_sum import plain_sum
 from server.roster import Roster
-from server.sum_sets import SumSets
+from server.sum_sets import SETS_FILE, SumSets
 
 Answer = TypeVar("Answer")
 Check = Callable[[EnrolAnswer, Answer], None]
 """Raises `Implausible` over an answer, or a sum of answers, of who enrolled so."""
 
-SETS_FILE = "sets.json"
 UNFIT = "is not what it was when the run began"
 """Why a site is not asked that the question was put to before the run was gone on with."""
 

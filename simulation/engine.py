@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client.imaging.extract import available_cores
-from common.errors import RunError
+from common.errors import Interrupted, MyoFedError, RunError
+from server.export.follower import exporting
 from server.federation import Watch
+from server.network.runs import BEGAN, FAILED, FINISHED, STOPPED, holding
 from server.run import RunFolder
 
 
@@ -64,8 +66,9 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     identities = tuple(Ed25519PrivateKey.generate().private_bytes_raw() for _ in folders)
     client = carrier(LocalWorkers(folders, study.canonical(), identities))
     answer_places(client)
-    with _ctrl_c_sets(stop), warnings.catch_warnings():
+    with _ctrl_c_sets(stop), warnings.catch_warnings(), holding(run), exporting(run):
         warnings.simplefilter("ignore")
+        run.event(event=BEGAN)
         run_simulation(
             server,
             client,
@@ -79,10 +82,26 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
                 },
             },
         )
+        _tell_the_end(run, failures)
     if failures:
         raise failures[0]
     if not (run.path / "results.json").exists():
         raise RunError("The run ended without results.", "Its events.jsonl shows how far it came.")
+
+
+def _tell_the_end(run: RunFolder, failures: Sequence[BaseException]) -> None:
+    """Write into the run's events how it ended, for whoever watches it."""
+    if not failures:
+        if (run.path / "results.json").exists():
+            run.event(event=FINISHED)
+    elif isinstance(failures[0], Interrupted):
+        run.event(event=STOPPED)
+    else:
+        error = failures[0]
+        what = error.what if isinstance(error, MyoFedError) else f"{type(error).__name__}: {error}"
+        fix = error.fix if isinstance(error, MyoFedError) else "Report it, then go on with the run."
+        code = error.code if isinstance(error, MyoFedError) else "unexpected"
+        run.event(event=FAILED, code=code, what=what, fix=fix)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from common.bundle import RUN_KEY
 from common.errors import Interrupted, MyoFedError
+from server.export.follower import exporting
 from server.network.account import News
 from server.network.admission import AdmittedNow
 from server.network.announced import AnnouncedGrid
@@ -58,7 +59,8 @@ def _conduct(grid: Grid, folder: CoordinatorFolder, run: RunFolder) -> None:
 
     post = AnnouncedGrid(grid, News(folder.account))
     federation = Federation(post, run, directory, watch, Event())
-    conduct(federation, run, list(all_names()), watch)
+    with exporting(run):
+        conduct(federation, run, list(all_names()), watch)
 
 
 @contextmanager

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Event
 from typing import Any
@@ -28,6 +27,7 @@ from server.network.runs import (
     words,
 )
 from server.run import RunFolder
+from server.tail import Tail
 
 LOOK_SECONDS = 0.5
 ASK_SECONDS = 5.0
@@ -38,32 +38,6 @@ ENDS = (FINISHED, FAILED, STOPPED)
 Tell = Callable[[dict[str, Any]], None]
 
 
-@dataclass
-class Tail:
-    """The events of a run, each once, as they are written."""
-
-    run: RunFolder
-    _offset: int = field(default=0)
-
-    def new(self) -> list[dict[str, Any]]:
-        """Read what was added since the last call; a line that is being written comes next time."""
-        path = self.run.path / "events.jsonl"
-        if not path.exists():
-            return []
-        with path.open("rb") as file:
-            file.seek(self._offset)
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        found = []
-        for line in whole.splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
-        return found
-
-
 def follow(run: RunFolder, control: Control, tell: Tell, stop: Event) -> Standing | None:
     """Follow a run until it has ended, one way or another, and say how it stands then.
 
@@ -71,7 +45,7 @@ def follow(run: RunFolder, control: Control, tell: Tell, stop: Event) -> Standin
 
     A run whose process is gone without a word is noticed within a few seconds of its end.
     """
-    tail = Tail(run)
+    tail = Tail(run.path / "events.jsonl")
     asked = float("-inf")
     ending = False
     while True:

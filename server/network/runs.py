@@ -1,8 +1,8 @@
 """The coordinator's runs: one folder each, named by the identity of the run.
 
-Beside what the run writes itself there are `study.json`, which makes the folder complete, and
-`lock`, which the ServerApp holds while it is at work. The system releases a lock when its process
-ends, however that was. So it is known at once whether somebody works on a run, and never two do.
+Beside what the run writes itself there is `lock`, which the process that works on it holds. The
+system releases a lock when its process ends, however that was. So it is known at once whether
+somebody works on a run, and never two do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from common.errors import RunError, WrongUse
-from common.files import replacing
 from common.study import Study
 from server.network.control import FlowerRun
 from server.network.folder import CoordinatorFolder
@@ -64,8 +63,6 @@ def begin(folder: CoordinatorFolder, study: Study) -> RunFolder:
     new = folder.runs / f"{_NEW}{os.urandom(6).hex()}"
     try:
         identity = RunFolder.begin(new, study).identity
-        with replacing(new / "study.json") as part:
-            part.write_text(study.canonical() + "\n", encoding="utf-8")
         path = new.rename(folder.runs / identity)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -161,17 +158,10 @@ def standing(run: RunFolder, flower: FlowerRun | None = None) -> Standing:
     life = [event for event in every if event.get("event") in LIFE]
     last: dict[str, Any] = life[-1] if life else {}
     kind = last.get("event")
+    finished = (run.path / "results.json").exists()
+    waits = flower is not None and not flower.over
+    state = state_of(kind, is_held(run), finished, waits)
     problem = None
-    if is_held(run):
-        state: State = "running"
-    elif (run.path / "results.json").exists():
-        state = "finished"
-    elif kind in (FAILED, STOPPED):
-        state = kind
-    elif kind == SUBMITTED and flower is not None and not flower.over:
-        state = "starting"
-    else:
-        state = "interrupted"
     if state == "failed":
         problem = (str(last.get("what", "")), str(last.get("fix", "")))
     return Standing(
@@ -183,6 +173,29 @@ def standing(run: RunFolder, flower: FlowerRun | None = None) -> Standing:
         flower_run(every),
         problem,
     )
+
+
+def state_of(last: str | None, held: bool, finished: bool, waits: bool) -> State:
+    """Say how a run stands.
+
+    Parameters
+    ----------
+    last
+        The last event of its life, if there was one.
+    held, finished
+        Whether a process works on it; whether it has results.
+    waits
+        Whether Flower has still to start its process.
+    """
+    if held:
+        return "running"
+    if finished:
+        return "finished"
+    if last == FAILED:
+        return "failed"
+    if last == STOPPED:
+        return "stopped"
+    return "starting" if last == SUBMITTED and waits else "interrupted"
 
 
 def flower_run(every: list[dict[str, Any]]) -> int | None:

@@ -58,15 +58,16 @@ def status_of(folder: CoordinatorFolder) -> Status:
             nodes = None
         up = nodes is not None
         runs = tuple(_run(folder, one, control if up else None) for one in identities(folder))
-    return Status(up, folder.address, _sites(folder, nodes), tuple(one for one in runs if one))
+    return Status(up, folder.address, sites_of(folder, nodes), tuple(one for one in runs if one))
 
 
 def online(folder: CoordinatorFolder, control: Control) -> set[str]:
     """Name the admitted sites that are online now."""
-    return {site.name for site in _sites(folder, control.nodes()) if site.online}
+    return {site.name for site in sites_of(folder, control.nodes()) if site.online}
 
 
-def _sites(folder: CoordinatorFolder, nodes: list[Node] | None) -> tuple[SiteStatus, ...]:
+def sites_of(folder: CoordinatorFolder, nodes: list[Node] | None) -> tuple[SiteStatus, ...]:
+    """Say of every admitted site whether it is online; `nodes` is None when nobody can say."""
     found = []
     by_key = {node.key: node for node in nodes or []}
     for name, request in admitted(folder).items():

@@ -31,6 +31,7 @@ from server.plain_sum import plain_sum
 from server.roster import Roster
 from server.run import RunFolder
 from server.stages.harmonize import Harmonized
+from server.stages.site_measures import SiteMeasures
 from server.strategies import Aggregator
 from server.total import total
 
@@ -113,9 +114,10 @@ def _train_fold(
             class_weights=class_weights,
             weights=state.weights,
         )
-        merged, summed = _round(federation, roster, aggregator, question)
+        of_sites = SiteMeasures(study)
+        merged, summed = _round(federation, roster, aggregator, question, of_sites)
         if not study.privacy.on:
-            _measure(run_folder, state.round, summed, fold)
+            _measure(run_folder, state.round, summed, fold, of_sites)
         state.step(merged, state.round >= rounds - study.training.averaged_rounds)
         moments = {f"strategy/{key}": value for key, value in aggregator.arrays().items()}
         run_folder.keep(f"train-{fold}", state.arrays() | moments)
@@ -124,11 +126,15 @@ def _train_fold(
 
 
 def _round(
-    federation: Federation, roster: Roster, aggregator: Aggregator, question: TrainQuestion
+    federation: Federation,
+    roster: Roster,
+    aggregator: Aggregator,
+    question: TrainQuestion,
+    of_sites: SiteMeasures,
 ) -> tuple[Weights, TrainAnswer]:
     """Train one round: give the next weights, and the sum of the sites' answers."""
     study = federation.run.study
-    check = _check_against(question, study.training)
+    check = of_sites.noting(_check_against(question, study.training))
     if study.privacy.on:
         check = _private_check_against(question, study)
     judge = _judge_against(question, study.firewall.norm_limit)
@@ -228,11 +234,13 @@ def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTrai
     return FoldTraining(0, start, np.zeros_like(start))
 
 
-def _measure(run_folder: RunFolder, number: int, summed: TrainAnswer, fold: int) -> None:
+def _measure(
+    run_folder: RunFolder, number: int, summed: TrainAnswer, fold: int, of_sites: SiteMeasures
+) -> None:
     """Judge the received weights, of `number` rounds, on all validation patients."""
     record(
         run_folder, fold, number, summed.validation, summed.histogram,
-        training_loss=round(summed.loss / max(summed.slices, 1), 6),
+        training_loss=round(summed.loss / max(summed.slices, 1), 6), **of_sites.as_event(),
     )  # fmt: skip
 
 

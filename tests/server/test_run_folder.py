@@ -107,5 +107,6 @@ def test_a_finished_run_keeps_neither_answers_nor_checkpoints(tmp_path: Path) ->
         "cohort.json",
         "events.jsonl",
         "run.json",
+        "study.json",
     ]
     run.finish()

@@ -18,12 +18,13 @@ from server.network import runs
 from server.network.admission import admit
 from server.network.control import FlowerRun
 from server.network.folder import CoordinatorFolder
-from server.network.follow import Tail, follow, progress_of
+from server.network.follow import follow, progress_of
 from server.network.lifecycle import resume, start
 from server.network.locks import locked
 from server.network.roster_keys import roster_tables
 from server.network.runs import begin, find, holding, identities, is_held, standing
 from server.run import RunFolder
+from server.tail import Tail
 
 HOLDING = """
 import sys, time
@@ -111,7 +112,7 @@ def test_a_torn_line_hides_nothing(run: RunFolder) -> None:
     with (run.path / "events.jsonl").open("a") as file:
         file.write('{"event": "beg')
     assert standing(run).flower == 7
-    tail = Tail(run)
+    tail = Tail(run.path / "events.jsonl")
     assert [one["event"] for one in tail.new()] == [runs.SUBMITTED]
     with (run.path / "events.jsonl").open("a") as file:
         file.write('an"}\n')
