@@ -16,6 +16,7 @@ from common.files import write_json
 from common.heads import MODELS
 from common.release import Release
 from server.directory import Directory
+from server.evidence import write_evidence
 from server.federation import Federation, Watch
 from server.model_card import model_card
 from server.private import calibrate as private_calibrate
@@ -92,6 +93,7 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
     names = [*feature_names, *deep_names()]
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
+    write_evidence(run.path, calibrated, validated.answers)
     write_json(run.path / "results.json", found)
     run.finish()
 
