@@ -15,6 +15,7 @@ from common.console import DONE, FAILED, WRONG_USE, console, exit_code, progress
 from common.console import to_person as _to_person
 from common.errors import MyoFedError
 from server.cli import app as coordinator_app
+from server.report.cli import report
 from simulation.cli import demo, simulate
 
 INTERRUPTED = 130
@@ -31,6 +32,7 @@ app.add_typer(site_app, name="site")
 app.add_typer(coordinator_app, name="coordinator")
 app.command()(simulate)
 app.command()(demo)
+app.command()(report)
 
 
 @app.command()

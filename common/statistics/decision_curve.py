@@ -1,8 +1,8 @@
 """The decision curve: net benefit over threshold probabilities, from score histograms.
 
-Whoever gives gadolinium to patients whose predicted chance of scar is at least p accepts p / (1 - p)
-examinations without scar for each one with scar. The net benefit is the share of patients who are
-rightly examined, less that of those who are examined without scar, at that rate of exchange
+Whoever examines with gadolinium all whose predicted chance of scar is at least p would accept
+(1 - p) / p examinations without scar for each one with scar. The net benefit is the share of
+patients rightly examined, less that of those examined without scar, at that rate of exchange
 (A. J. Vickers, E. B. Elkin, Med Decis Making 2006;26:565-574).
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -79,7 +81,7 @@ def test_groups_hold_every_patient_once_and_ties_stay_together() -> None:
     found = calibration_groups(score_histogram(scores, labels), 10)
     assert sum(one.patients for one in found) == labels.size
     assert sum(one.observed.numerator for one in found) == labels.sum()
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.upper < after.lower
 
 
