@@ -99,13 +99,18 @@ def draw(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with rc_context(SETTINGS | {"svg.hashsalt": name}):
+    settings: Any = SETTINGS | {"svg.hashsalt": name}
+    with rc_context(settings):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure.add_subplot())
         out = StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return Picture(_for_the_page(out.getvalue(), name, alternative, size), alternative)
+
+
+def _shortened(path: re.Match[str]) -> str:
+    return re.sub(r"(\d+\.\d{2})\d+", r"\1", path.group())
 
 
 def _for_the_page(text: str, name: str, alternative: str, size: tuple[float, float]) -> str:
@@ -121,7 +126,8 @@ def _for_the_page(text: str, name: str, alternative: str, size: tuple[float, flo
     body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
     for colour, property_ in PROPERTIES.items():
         body = body.replace(colour, f"var({property_})")
-    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", body)
+    # A hundredth of a point is finer than any screen; texts and labels are left as they are.
+    body = re.sub(r'(?<= d=")[^"]*|(?<= points=")[^"]*', _shortened, body)
     width, height = (72.0 * inches for inches in size)
     opening = (
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" '

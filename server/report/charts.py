@@ -38,7 +38,7 @@ class Row:
     upper: float | None = None
     model: str = ""
     summary: bool = False
-    wide: tuple[float, float] | None = None
+    wide: Sequence[float] | None = None
 
 
 def forest(
@@ -77,7 +77,7 @@ def forest(
             axes.set_xlim(*limits)
         axes.set_xlabel(label)
 
-    return draw(name, alternative, (5.6, max(1.1, 0.55 + ROW * len(rows))), paint)
+    return draw(name, alternative, (7.2, max(1.1, 0.55 + ROW * len(rows))), paint)
 
 
 def shares(
@@ -112,7 +112,7 @@ def shares(
             handlelength=1.0, columnspacing=1.6, borderaxespad=0.2,
         )  # fmt: skip
 
-    return draw(name, alternative, (5.6, 0.95 + 0.34 * len(rows)), paint)
+    return draw(name, alternative, (7.2, 0.95 + 0.34 * len(rows)), paint)
 
 
 def distributions(
@@ -134,7 +134,7 @@ def distributions(
         axes.set_ylabel("Share of features")
         axes.legend(loc="lower right", handlelength=3)
 
-    return draw(name, alternative, (5.0, 2.6), paint)
+    return draw(name, alternative, (7.2, 2.9), paint)
 
 
 def folds_of_features(
@@ -160,10 +160,10 @@ def folds_of_features(
         axes.set_ylim(-0.7, len(names) - 0.3)
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
-        axes.set_xlabel("Folds in which it was selected")
+        axes.set_xlabel("Number of folds that selected it")
 
     height = 0.75 + 0.19 * len(features)
-    return draw(name, alternative, (4.4 + 0.05 * folds, height), paint)
+    return draw(name, alternative, (4.2, height), paint)
 
 
 def paired_bars(
@@ -190,4 +190,4 @@ def paired_bars(
         axes.set_xlim(left=0)
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.2)
 
-    return draw(name, alternative, (5.6, 0.9 + ROW * len(names)), paint)
+    return draw(name, alternative, (7.2, 0.9 + ROW * len(names)), paint)

@@ -13,7 +13,7 @@ from typing import Literal
 from common.study import Study
 from server.report.populations import Population
 from server.report.record import FinishedRun
-from server.report.words import count, listed
+from server.report.words import count, listed, plural
 
 State = Literal["filled", "partly", "open"]
 
@@ -97,7 +97,7 @@ def facts(run: FinishedRun, groups: Sequence[Population], recalibrated: bool) ->
         missing=f"A case without an image, mask or label is refused before the run; {covariates}. "
         f"Questions that a site missed: {len(run.results['missing'])}.",
         partition=f"By patient, stratified by class, at the site, from seed {study.seed}; "
-        f"{study.folds} fold(s), {each}. External sites never train.",
+        f"{plural(study.folds, 'fold')}, {each}. External sites never train.",
         performance="AUC with DeLong's interval, sensitivity, specificity and predictive values "
         "with Wilson's, at a threshold frozen before any external site was asked (section 2).",
         described=described,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.report.checklist import Facts, Item, filled, for_authors, partly
+from server.report.words import plural
 
 CITATION = (
     "Tejani AS, Klontzas ME, Gatti AA, et al. Checklist for Artificial Intelligence in Medical "
@@ -67,6 +68,8 @@ def _data(known: Facts) -> list[Item]:
 
 def _model(known: Facts) -> list[Item]:
     study, training = known.study, known.study.training
+    folds = plural(study.folds, "fold")
+    epochs = plural(training.local_epochs, "local epoch")
     outside = (
         filled("33", "Evaluation", "External test", f"{known.external}; section 2.")
         if known.external
@@ -90,15 +93,16 @@ def _model(known: Facts) -> list[Item]:
         filled("24", "Model", "Initial parameters", f"Random, from seed {study.seed}."),
         filled(
             "25", "Training", "Training procedure",
-            f"{training.strategy}, {training.rounds} rounds, {training.local_epochs} local "
-            f"epoch(s), Adam at {training.learning_rate:g}, augmentation {training.augmentation}.",
+            f"{training.strategy}, {training.rounds} rounds, "
+            f"{epochs}, Adam at {training.learning_rate:g}, "
+            f"augmentation {training.augmentation}.",
         ),
         filled(
             "26", "Training", "Choice of the final model",
             f"Mean of the last {training.averaged_rounds} rounds; size and penalty of the heads by "
             "loss on validation patients.",
         ),
-        filled("27", "Training", "Ensembles", f"Mean of {study.folds} fold(s); stacked heads."),
+        filled("27", "Training", "Ensembles", f"Mean of {folds}; stacked heads."),
         filled("28", "Evaluation", "Measures of performance", known.performance),
         filled(
             "29", "Evaluation", "Significance and uncertainty",

@@ -23,13 +23,13 @@ from server.report.canvas import (
     draw,
 )
 from server.report.populations import Population, Scored
-from server.report.words import decimal, with_interval
+from server.report.words import decimal, interval, with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SQUARE = (2.55, 2.75)
-WIDE = (5.6, 3.1)
+WIDE = (7.2, 3.5)
 
 
 def roc_picture(population: Population, own: Scored, curve: RocCurve) -> Picture:
@@ -59,7 +59,8 @@ def roc_picture(population: Population, own: Scored, curve: RocCurve) -> Picture
                 yerr=[[y - shares.sensitivity.lower], [shares.sensitivity.upper - y]],
                 fmt="o", color=INK, markersize=4, elinewidth=0.9, capsize=0,
             )  # fmt: skip
-        axes.text(0.98, 0.04, said.replace(" (", "\n("), ha="right", va="bottom", fontsize=8)
+        axes.text(0.98, 0.12, f"AUC {decimal(own.auc)}", ha="right", va="bottom", fontsize=8)
+        axes.text(0.98, 0.03, f"({interval(own.auc_ci)})", ha="right", va="bottom", fontsize=8)
         _unit_square(axes, own.model, "1 − specificity", "Sensitivity")
 
     alternative = f"ROC curve of the {own.model} model, {population.title}: {said}{point}."
@@ -121,8 +122,8 @@ def decision_picture(population: Population, curves: dict[str, DecisionCurve]) -
         prevalence = float(any_curve.everybody[0])
         axes.set_ylim(-0.06, max(0.12, 1.12 * max(prevalence, 0.05)))
         axes.set_xlim(0, 0.8)
-        axes.annotate("examine nobody", (0.8, 0.0), (0, 3), textcoords="offset points",
-                      ha="right", fontsize=8, color=MUTED)  # fmt: skip
+        axes.annotate("examine nobody", (0.0, 0.0), (4, -4), textcoords="offset points",
+                      va="top", fontsize=8, color=MUTED)  # fmt: skip
         there = np.flatnonzero(any_curve.everybody > 0.35 * prevalence)[-1]
         axes.annotate(
             "examine everybody",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from common.study import Study
 from server.report.record import FinishedRun, Result
-from server.report.words import NONE, count, decimal, listed, p_value, percent
+from server.report.words import NONE, count, decimal, listed, p_value, percent, plural
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _identity(run: FinishedRun) -> list[tuple[str, str]]:
         ("Study", run.study.name),
         ("Fingerprint", run.study.fingerprint),
         ("Run", run.results["run"]),
-        ("Times gone on with", count(max(0, began - 1))),
+        ("Interrupted and resumed", f"{count(max(0, began - 1))} times"),
     ]
 
 
@@ -121,8 +122,9 @@ def protocol(study: Study) -> list[tuple[str, str]]:
             "Network",
             f"seven convolutional blocks at width {study.cnn.width:g}, dropout "
             f"{study.cnn.dropout:g}; {training.strategy}, {training.rounds} rounds of "
-            f"{training.local_epochs} local epoch(s), batch {training.batch_size}, learning rate "
-            f"{training.learning_rate:g}; mean of the last {training.averaged_rounds} rounds",
+            f"{plural(training.local_epochs, 'local epoch')}, batch {training.batch_size}, "
+            f"learning rate {training.learning_rate:g}; mean of the last "
+            f"{training.averaged_rounds} rounds",
         ),
         (
             "Heads",
@@ -164,9 +166,7 @@ def table_one(described: Result, study: Study) -> dict[str, Any]:
             rows.append(TableRow("median (quartiles)", _each(cells, _median)))
         else:
             for level in variable["levels"]:
-                rows.append(
-                    TableRow(str(level), _each(cells, lambda cell, at=level: _level(cell, at)))
-                )
+                rows.append(TableRow(str(level), _each(cells, partial(_level, level=str(level)))))
         rows.append(TableRow("missing", _each(cells, lambda cell: count(cell.get("missing")))))
     classes = [study.outcome.positive, study.outcome.negative]
     return {"groups": groups, "classes": classes, "rows": rows}

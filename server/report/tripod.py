@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.report.checklist import Facts, Item, filled, for_authors, partly
+from server.report.words import plural
 
 CITATION = (
     "Collins GS, Moons KGM, Dhiman P, et al. TRIPOD+AI statement: updated guidance for reporting "
@@ -98,7 +99,7 @@ def _analysis(known: Facts) -> list[Item]:
         filled(
             "12g", "Analysis", "How predictions were made",
             f"At the external site, with everything frozen: {study.fusion.patient_score} over "
-            f"slices, mean of {study.folds} fold(s).",
+            f"slices, mean of {plural(study.folds, 'fold')}.",
         ),
         filled(
             "13", "Class imbalance", "Class imbalance",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.heads import MODELS
 from server.report.canvas import Picture
@@ -18,6 +19,9 @@ from server.report.record import FinishedRun, Result
 from server.report.words import decimal, with_interval
 
 MOST_FEATURES = 25
+"""Features in the table of those that tell the batches most."""
+
+MOST_DRAWN = 15
 """Features in a picture; the table beside it holds all of them."""
 
 
@@ -92,7 +96,11 @@ def harmonized(features: Mapping[str, Result]) -> Harmonized:
     )
     label = "Share of a feature's variance between batches (eta squared)"
     picture = distributions(
-        "harmonisation", alternative, before[~np.isnan(before)], after[~np.isnan(after)], label
+        "harmonisation",
+        alternative,
+        before[~np.isnan(before)].tolist(),
+        after[~np.isnan(after)].tolist(),
+        label,
     )
     return Harmonized(len(names), rows, most, picture)
 
@@ -103,7 +111,7 @@ def stability(run: FinishedRun) -> list[Stability]:
     found = []
     for model in MODELS:
         features: dict[str, int] = run.results["selected_in_folds"][model]
-        shown = dict(list(features.items())[:MOST_FEATURES])
+        shown = dict(list(features.items())[:MOST_DRAWN])
         always = sum(1 for times in features.values() if times == folds)
         alternative = (
             f"Features of the {model} model by the number of folds that selected them: "
@@ -127,7 +135,7 @@ def subgroup_picture(site: str, rows: Sequence[Result]) -> Picture | None:
             own = (row.get("models") or {}).get("fused")
             if own is None or own.get("auc") is None:
                 continue
-            low, high = own.get("auc_ci") or (None, None)
+            low, high = _pair(own.get("auc_ci"))
             shown.append(Row(f"{row['level']}", own["auc"], low, high, "fused"))
     if not any(row.value is not None for row in shown):
         return None
@@ -147,20 +155,15 @@ def left_out_pictures(left_out: Result) -> dict[str, Picture]:
     found = {}
     for model, own in left_out["models"].items():
         rows = [
-            Row(site, one["auc"], *(one.get("auc_ci") or (None, None)), model)
+            Row(site, one["auc"], *_pair(one.get("auc_ci")), model)
             for site, one in own["by_site"].items()
             if one.get("auc") is not None
         ]
         summary = own.get("summary")
         if summary is not None and summary.get("auc") is not None:
-            predicted = summary.get("prediction_interval")
-            wide = tuple(predicted) if predicted else None
-            low, high = summary.get("auc_ci") or (None, None)
-            rows.append(
-                Row(
-                    "summary", summary["auc"], low, high, model, True, tuple(wide) if wide else None
-                )
-            )
+            wide = summary.get("prediction_interval")
+            low, high = _pair(summary.get("auc_ci"))
+            rows.append(Row("summary", summary["auc"], low, high, model, True, wide))
         if rows:
             said = "; ".join(
                 f"{row.label} {with_interval(row.value, _bounds(row), 2)}" for row in rows
@@ -192,6 +195,15 @@ def attention_picture(site: str, own: Result) -> Picture | None:
         values,
         "Mean attention",
     )
+
+
+def _known(values: NDArray[np.float64]) -> list[float]:
+    known: list[float] = values[~np.isnan(values)].tolist()
+    return known
+
+
+def _pair(bounds: Sequence[float] | None) -> tuple[float | None, float | None]:
+    return (None, None) if bounds is None else (bounds[0], bounds[1])
 
 
 def _bounds(row: Row) -> list[float] | None:

@@ -111,6 +111,11 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def plural(number: int, name: str) -> str:
+    """Write how many there are of a thing: 1 fold, 3 folds."""
+    return f"{count(number)} {name}{'' if number == 1 else 's'}"
+
+
 FILTERS = {
     "decimal": decimal,
     "signed": signed,
