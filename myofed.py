@@ -15,6 +15,7 @@ from common.console import to_person as _to_person
 from common.errors import MyoFedError
 from server.cli import app as coordinator_app
 from server.dashboard.cli import watch
+from server.report.cli import report
 from simulation.cli import demo, simulate
 
 INTERRUPTED = 130
@@ -33,6 +34,7 @@ app.command()(simulate)
 app.command()(demo)
 app.command()(predict)
 app.command()(watch)
+app.command()(report)
 
 
 def main() -> None:

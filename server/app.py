@@ -18,6 +18,7 @@ from common.heads import MODELS
 from common.release import Release
 from server import attention
 from server.directory import Directory
+from server.evidence import write_evidence
 from server.federation import Federation, Watch
 from server.model_card import model_card
 from server.private import calibrate as private_calibrate
@@ -97,6 +98,7 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
     found |= {} if attended is None else {"attention": attended}
     write_external(run.path / "release", found)
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
+    write_evidence(run.path, calibrated, validated.answers)
     write_json(run.path / "results.json", found)
     run.finish()
 
