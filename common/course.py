@@ -9,6 +9,7 @@ from __future__ import annotations
 from common.errors import MyoFedError
 from common.messages import (
     CalibrateQuestion,
+    CompareQuestion,
     EnrolQuestion,
     FuseQuestion,
     HarmonizeQuestion,
@@ -89,9 +90,16 @@ def _position(question: Question, study: Study) -> Position | None:
             found = number == 0, (3, 2)
         case CalibrateQuestion():
             found = True, (4,)
+        case CompareQuestion(step="fit", round=number):
+            most = study.comparison.most_rounds(MOST_NEWTON_ROUNDS)
+            found = 1 <= number <= most, (4, 1, number)
+        case CompareQuestion(step="scores", round=number):
+            found = study.comparison.on and number == 0, (4, 2)
         case ValidateQuestion(step="scores"):
             found = True, (5, 0)
         case ValidateQuestion(step="placements"):
             found = True, (5, 1)
+        case ValidateQuestion(step="classifiers"):
+            found = study.comparison.on, (5, 2)
     is_asked, place = found
     return place if is_asked else None

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pydantic import Field, field_validator, model_validator
 
 from common.secure_sum import FEWEST
+from common.study_comparison import Comparison
 from common.study_privacy import Privacy
 from common.study_tables import (
     RESERVED_COLUMNS,
@@ -54,6 +55,7 @@ class Study(Section):
     training: Training = Training()
     fusion: Fusion = Fusion()
     operating_point: OperatingPoint = OperatingPoint()
+    comparison: Comparison = Comparison()
     quorum: Quorum = Quorum()
     firewall: Firewall = Firewall()
     secure_sum: SecureSum = SecureSum()
@@ -93,6 +95,12 @@ class Study(Section):
             self._refuse_what_cannot_be_hidden()
         if self.privacy.on:
             self._refuse_what_noise_cannot_cover()
+        if self.comparison.trees and not self.secure_sum.enabled:
+            raise ValueError(
+                f"comparison.classifiers: {' and '.join(self.comparison.trees)} sum over the nodes "
+                "of trees, where one site may have fewer patients than the minimum. Switch "
+                "secure_sum on, so that only totals can be read, or leave the trees out"
+            )
         return self
 
     def _refuse_impossible_quorum(self) -> None:
@@ -152,6 +160,11 @@ class Study(Section):
             raise ValueError(
                 f"privacy: the strategy {self.training.strategy} throws away the answers of sites, "
                 "and every answer is paid for. Choose another strategy"
+            )
+        if self.comparison.on:
+            raise ValueError(
+                "comparison.classifiers: their sums are exact, so the noise would hide nobody. "
+                "Compare classifiers in a study without privacy"
             )
         if not self.privacy.everything:
             return
