@@ -36,7 +36,7 @@ def what_runs(study: Study, own: Site) -> Lines:
         ("study", f"{study.name}: {study.outcome.positive} against {study.outcome.negative}"),
         ("fingerprint", study.fingerprint),
         *(("site", _site(site, own)) for site in study.sites),
-        ("stages", f"{', '.join(DEADLINES)} (only of external sites, which never train)"),
+        ("stages", f"{', '.join(_stages(study))} (only of external sites, which never train)"),
         (
             "training",
             f"{training.rounds} rounds of {_length(study)}, {training.strategy}, "
@@ -64,7 +64,9 @@ def what_leaves(study: Study, own: Site) -> Lines:
                 "validate",
                 "in the clear, of this site alone: how many patients of each class have which "
                 "score (in 1/1000), AUC with its variance, confusion counts at the frozen "
-                "thresholds, numbers of slices and batches; with several external sites, sums to "
+                "thresholds, numbers of slices and batches"
+                + (", the same for each classifier compared" if study.comparison.on else "")
+                + "; with several external sites, sums to "
                 "compare the models over all of them",
             ),
             ("never", _NEVER),
@@ -77,6 +79,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
     return [
         ("enrol", f"in the clear: {_FIRST}{', a public key for the masks' if masked else ''}"),
         *((stage, f"{how}: {what}") for stage, what in (_SUMS | _noisy(study)).items()),
+        *([("compare", f"{how}: {_compared(study)}")] if study.comparison.on else []),
         ("validate", "nothing: external sites only are asked"),
         ("never", _NEVER),
     ]
@@ -99,6 +102,10 @@ def note_on_sums(study: Study) -> str:
     return f"{first} {_what_remains(study)}"
 
 
+def _stages(study: Study) -> list[str]:
+    return [name for name in DEADLINES if name != "compare" or study.comparison.on]
+
+
 def _length(study: Study) -> str:
     """Say how long a site trains in a round."""
     if study.privacy.on:
@@ -116,6 +123,20 @@ def _what_remains(study: Study) -> str:
         f"of them (epsilon {privacy.epsilon:g}, delta {privacy.delta:g}). What is spent is kept in "
         "this site's folder: myofed site budget."
         + ("" if privacy.everything else " Sums of the other stages carry no noise.")
+    )
+
+
+def _compared(study: Study) -> str:
+    """Say what the comparison of classifiers needs of a site."""
+    nodes = (
+        "; sums over the slices in each node of a tree, by steps of each selected feature"
+        if study.comparison.trees
+        else ""
+    )
+    return (
+        f"for {', '.join(study.comparison.classifiers)}: loss, gradient and Hessian over training "
+        f"slices{nodes}; how many validation patients of each class have which score, AUC times "
+        "patients"
     )
 
 
@@ -167,5 +188,6 @@ def _harmonisation(study: Study) -> str:
 
 
 def _deadlines(study: Study) -> str:
-    named = study.quorum.deadline_seconds.items()
+    asked = _stages(study)
+    named = [one for one in study.quorum.deadline_seconds.items() if one[0] in asked]
     return ", ".join(f"{stage} {seconds / 60:g} min" for stage, seconds in named) + " a question"

@@ -90,16 +90,24 @@ def _position(question: Question, study: Study) -> Position | None:
             found = number == 0, (3, 2)
         case CalibrateQuestion():
             found = True, (4,)
-        case CompareQuestion(step="fit", round=number):
-            most = study.comparison.most_rounds(MOST_NEWTON_ROUNDS)
-            found = 1 <= number <= most, (4, 1, number)
-        case CompareQuestion(step="scores", round=number):
-            found = study.comparison.on and number == 0, (4, 2)
+        case CompareQuestion() | ValidateQuestion(step="classifiers"):
+            return _compared(question, study)
         case ValidateQuestion(step="scores"):
             found = True, (5, 0)
         case ValidateQuestion(step="placements"):
             found = True, (5, 1)
-        case ValidateQuestion(step="classifiers"):
-            found = study.comparison.on, (5, 2)
     is_asked, place = found
     return place if is_asked else None
+
+
+def _compared(question: Question, study: Study) -> Position | None:
+    """Place the questions of the comparison: between calibrating and validating, and last."""
+    most = study.comparison.most_rounds(MOST_NEWTON_ROUNDS)
+    match question:
+        case CompareQuestion(step="fit", round=number) if 1 <= number <= most:
+            return (4, 1, number)
+        case CompareQuestion(step="scores", round=0) if study.comparison.on:
+            return (4, 2)
+        case ValidateQuestion(step="classifiers") if study.comparison.on:
+            return (5, 2)
+    return None

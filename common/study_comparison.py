@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from common.study_tables import Count, Positive, Section
+from common.study_tables import Positive, Section
 
 ClassifierName = Literal["logistic", "svm", "perceptron", "forest", "boosting"]
 

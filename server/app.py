@@ -15,6 +15,7 @@ from common.feature_names import deep_names
 from common.files import write_json
 from common.heads import MODELS
 from common.release import Release
+from server.comparison_results import comparison_results
 from server.directory import Directory
 from server.federation import Federation, Watch
 from server.model_card import model_card
@@ -25,7 +26,7 @@ from server.private.calibrate import NoisilyCalibrated
 from server.results import results
 from server.roster import Roster
 from server.run import RunFolder
-from server.stages import calibrate, enrol, fuse, harmonize, train, validate
+from server.stages import calibrate, compare, enrol, fuse, harmonize, train, validate
 from server.stages.calibrate import Calibrated
 from server.stages.fuse import Fused
 
@@ -83,14 +84,24 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
         fused = select(federation, roster, study, harmonized, weights)
     with _stage(run, watch, "calibrate"):
         calibrated = freeze(federation, roster, fused.sites, study, fused.folds)
+    compared = None
+    if study.comparison.on:
+        with _stage(run, watch, "compare"):
+            weights_of_classes = harmonized.class_weights
+            compared = compare.run(
+                federation, roster, fused.sites, study, fused.folds, weights_of_classes
+            )
     release = _release(run, roster, feature_names, fused, calibrated)
     release.save(run.path / "release")
     with _stage(run, watch, "validate"):
         validated = validate.run(federation, roster, study, fused.folds, calibrated.thresholds)
+        looked = compare.look(federation, roster, study, compared) if compared else {}
     keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
     constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
     names = [*feature_names, *deep_names()]
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
+    if compared is not None:
+        found["comparison"] = comparison_results(study, compared, looked, run.events())
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
     write_json(run.path / "results.json", found)
     run.finish()

@@ -62,14 +62,12 @@ class Fit(Protocol):
 
 
 class Classifier(Protocol):
-    """One classifier with its settings, for any fold.
+    """One classifier with its settings, for any fold."""
 
-    Attributes
-    ----------
-    how : in a sentence, how it is federated
-    """
-
-    how: str
+    @property
+    def how(self) -> str:
+        """In a sentence, how it is federated."""
+        ...
 
     def shapes(self, asked: Arrays, features: int) -> Shapes:
         """Give the shapes of the sums that a site is asked for, over m selected features.

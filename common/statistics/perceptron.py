@@ -149,7 +149,5 @@ def _parts(weights: Floats, features: int, hidden: int) -> tuple[Floats, Floats,
             f"{perceptron_size(features, hidden)} weights, not {weights.size}.",
             "Check that both sides mean the same features.",
         )
-    layer, bias, last, shift = np.split(
-        weights, np.cumsum([features * hidden, hidden, hidden])
-    )
+    layer, bias, last, shift = np.split(weights, np.cumsum([features * hidden, hidden, hidden]))
     return layer.reshape(features, hidden), bias, last, shift[0]

@@ -126,9 +126,7 @@ def grown(
     """
     feature, cut, value = trees.feature.copy(), trees.cut.copy(), trees.value.copy()
     following: list[tuple[int, int]] = []
-    for (tree, node), own, histogram in zip(
-        open_nodes.tolist(), columns, histograms, strict=True
-    ):
+    for (tree, node), own, histogram in zip(open_nodes.tolist(), columns, histograms, strict=True):
         split = best_split(histogram, learner, least)
         if split is None:
             sums = histogram[0].sum(axis=0) if len(histogram) else np.zeros(CHANNELS)
