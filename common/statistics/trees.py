@@ -94,7 +94,7 @@ class Trees:
         trees = np.arange(len(self.feature))[:, None]
         rows = np.arange(len(bins))[None, :]
         at = np.zeros((len(self.feature), len(bins)), np.int64)
-        for _ in range(self.depth):
+        for _ in range(self.depth if bins.shape[1] else 0):
             # A leaf at the lowest level has no place among the inner nodes.
             inner = at < self.feature.shape[1]
             place = np.where(inner, at, 0)
