@@ -39,7 +39,7 @@ class Cohort:
         patient = np.repeat(np.arange(patients), 2)
         y = labels[patient]
         x = rng.normal(size=(y.size, m)) @ rng.normal(size=(m, m))
-        x[:, 0] += 1.5 * y
+        x[:, 0] += 3.0 * y
         x[:, 1] += (2 * y - 1) * (x[:, 2] > 0)
         weights = np.array(balanced_weights(int((y == 0).sum()), int(y.sum())))
         return cls((x - x.mean(axis=0)) / x.std(axis=0), y, weights[y], weights, patient)
