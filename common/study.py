@@ -96,10 +96,11 @@ class Study(Section):
         if self.privacy.on:
             self._refuse_what_noise_cannot_cover()
         if self.comparison.trees and not self.secure_sum.enabled:
+            named = " and ".join(self.comparison.trees)
             raise ValueError(
-                f"comparison.classifiers: {' and '.join(self.comparison.trees)} sum over the nodes "
-                "of trees, where one site may have fewer patients than the minimum. Switch "
-                "secure_sum on, so that only totals can be read, or leave the trees out"
+                f"comparison.classifiers: {named}: sums over the nodes of trees, where one site "
+                "may have fewer patients than the minimum. Switch secure_sum on, so that only "
+                "totals can be read, or leave the trees out"
             )
         return self
 

@@ -18,10 +18,16 @@ OF_TREES = frozenset({"forest", "boosting"})
 """Classifiers whose sums are over the nodes of trees."""
 
 
-class Linear(Section):
-    """A linear classifier; `inverse_penalty` is what scikit-learn calls C."""
+class Logistic(Section):
+    """L1 logistic regression; `inverse_penalty` is what scikit-learn calls C."""
 
     inverse_penalty: Positive = 0.1
+
+
+class Svm(Section):
+    """Linear support vector machine, squared hinge loss; `inverse_penalty` is LinearSVC's C."""
+
+    inverse_penalty: Positive = 0.01
 
 
 class Perceptron(Section):
@@ -60,8 +66,8 @@ class Comparison(Section):
 
     classifiers: tuple[ClassifierName, ...] = ()
     bins: int = Field(16, ge=2, le=64, strict=True)
-    logistic: Linear = Linear()
-    svm: Linear = Linear(inverse_penalty=0.01)
+    logistic: Logistic = Logistic()
+    svm: Svm = Svm()
     perceptron: Perceptron = Perceptron()
     forest: Forest = Forest()
     boosting: Boosting = Boosting()

@@ -65,14 +65,14 @@ _WORDS: Final[dict[str, str]] = {
         "How well the finished model did on this site's patients: histograms of scores by class, "
         "AUC and its variance, counts of right and wrong at the frozen threshold."
     ),
+    "validate/placements": (
+        "Sums over all patients of a class of how each ranks among the patients of all sites, to "
+        "compare models; no single patient."
+    ),
     "validate/classifiers": (
         "How well the classifiers that the study compares did on this site's patients: histograms "
         "of scores by class, AUC and its variance, counts of right and wrong at the frozen "
         "thresholds."
-    ),
-    "validate/placements": (
-        "Sums over all patients of a class of how each ranks among the patients of all sites, to "
-        "compare models; no single patient."
     ),
     "train/private": (
         "How the network's weights changed by training, with noise that hides each patient; how "

@@ -53,7 +53,7 @@ class Fit(Protocol):
         ...
 
     def again(self) -> Self:
-        """Go on where other sites answer than before."""
+        """Go on where other sites answer than before; what was finished may be so no longer."""
         ...
 
     def model(self) -> Arrays:

@@ -142,11 +142,11 @@ def _fit(
         )
         check = _check_against(shapes, float(class_weights.max()))
         pooled = total(federation, question, roster, sites, CompareAnswer, check)
-        changed = bool(asked_before) and pooled.sites != asked_before
+        if asked_before and pooled.sites != asked_before:
+            fits = {key: fit.again() for key, fit in fits.items()}
         asked_before = pooled.sites
         for key in open_fits:
-            before = fits[key].again() if changed else fits[key]
-            fits[key] = before.take(below(pooled.answer.sums, f"{key[0]}.{key[1]}"))
+            fits[key] = fits[key].take(below(pooled.answer.sums, f"{key[0]}.{key[1]}"))
     return fits, rounds
 
 

@@ -62,16 +62,24 @@ def test_svm_is_liblinear_on_the_pooled_rows(c: float) -> None:
     assert rounds <= 12
 
 
-def test_svm_without_intercept_is_liblinear_to_the_last_digits() -> None:
-    """Mirrored rows have intercept 0, so that nothing depends on its penalty."""
+def test_svm_without_intercept_is_liblinear_and_nearer_the_optimum() -> None:
+    """Mirrored rows have intercept 0, so that nothing depends on its penalty. LIBLINEAR stops where
+    the gradient is near 1e-5, whatever the tolerance.
+    """
     cohort = Cohort.make(3)
     x, y = np.concatenate([cohort.x, -cohort.x]), np.concatenate([cohort.y, 1 - cohort.y])
     weights = np.ones(y.size)
     mirrored = Cohort(x, y, weights, np.ones(2), np.arange(y.size))
     model, _ = fitted(SupportVectors(0.1), mirrored)
     svc = LinearSVC(C=0.1, dual=False, fit_intercept=False, tol=1e-14, max_iter=100_000).fit(x, y)
-    np.testing.assert_allclose(model["coefficients"][1:], svc.coef_[0], atol=1e-9)
+    np.testing.assert_allclose(model["coefficients"][1:], svc.coef_[0], atol=1e-6)
     assert abs(model["coefficients"][0]) < 1e-12
+
+    def slope(b: np.ndarray) -> float:
+        sums = squared_hinge_sums(x, y, None, np.concatenate([[0.0], b]))
+        return float(np.abs(sums.gradient[1:] + b / 0.1).max())
+
+    assert slope(model["coefficients"][1:]) < 1e-10 < slope(svc.coef_[0])
 
 
 def test_derivatives_of_the_squared_hinge_are_those_of_its_loss() -> None:
