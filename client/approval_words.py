@@ -31,10 +31,6 @@ _SCORES = (
 )
 """What a site is asked where it is external, in every study."""
 
-_ATTENTION = (
-    "; where the network looks, summed over the patients of each class by segment of the myocardium"
-)
-
 _NEVER = "images, masks, rows and names of patients, private keys of this site"
 
 
@@ -48,7 +44,7 @@ def what_runs(study: Study, own: Site) -> Lines:
         ("study", f"{study.name}: {study.outcome.positive} against {study.outcome.negative}"),
         ("fingerprint", study.fingerprint),
         *(("site", _site(site, own)) for site in study.sites),
-        ("stages", f"{', '.join(DEADLINES)} (only of external sites, which never train)"),
+        ("stages", f"{', '.join(_stages(study))} (only of external sites, which never train)"),
         (
             "training",
             f"{training.rounds} rounds of {_length(study)}, {training.strategy}, "
@@ -84,6 +80,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
     return [
         ("enrol", f"in the clear: {_FIRST}{', a public key for the masks' if masked else ''}"),
         *((stage, f"{how}: {what}") for stage, what in (_SUMS | _noisy(study)).items()),
+        *([("compare", f"{how}: {_compared(study)}")] if study.comparison.on else []),
         (
             "validate",
             f"in the run in which this site is left out, {_external(study)}. Nothing in the others"
@@ -96,7 +93,14 @@ def what_leaves(study: Study, own: Site) -> Lines:
 
 def _external(study: Study) -> str:
     """Say what leaves of a site where it is external."""
-    return _SCORES + (_ATTENTION if study.explain.attention else "")
+    asked = {
+        "; where the network looks, summed over the patients of each class by segment of the "
+        "myocardium": study.explain.attention,
+        "; scores, AUC and confusion counts of each classifier compared as well": (
+            study.comparison.on
+        ),
+    }
+    return _SCORES + "".join(words for words, on in asked.items() if on)
 
 
 def note_on_sums(study: Study) -> str:
@@ -154,6 +158,10 @@ def _differences(study: Study) -> list[str]:
     ]
 
 
+def _stages(study: Study) -> list[str]:
+    return [name for name in DEADLINES if name != "compare" or study.comparison.on]
+
+
 def _length(study: Study) -> str:
     """Say how long a site trains in a round."""
     if study.privacy.on:
@@ -171,6 +179,20 @@ def _what_remains(study: Study) -> str:
         f"of them (epsilon {privacy.epsilon:g}, delta {privacy.delta:g}). What is spent is kept in "
         "this site's folder: myofed site budget."
         + ("" if privacy.everything else " Sums of the other stages carry no noise.")
+    )
+
+
+def _compared(study: Study) -> str:
+    """Say what the comparison of classifiers needs of a site."""
+    nodes = (
+        "; sums over the slices in each node of a tree, by steps of each selected feature"
+        if study.comparison.trees
+        else ""
+    )
+    return (
+        f"for {', '.join(study.comparison.classifiers)}: loss, gradient and Hessian over training "
+        f"slices{nodes}; how many validation patients of each class have which score, AUC times "
+        "patients"
     )
 
 
@@ -222,5 +244,6 @@ def _harmonisation(study: Study) -> str:
 
 
 def _deadlines(study: Study) -> str:
-    named = study.quorum.deadline_seconds.items()
+    asked = _stages(study)
+    named = [one for one in study.quorum.deadline_seconds.items() if one[0] in asked]
     return ", ".join(f"{stage} {seconds / 60:g} min" for stage, seconds in named) + " a question"

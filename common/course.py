@@ -9,6 +9,7 @@ from __future__ import annotations
 from common.errors import MyoFedError
 from common.messages import (
     CalibrateQuestion,
+    CompareQuestion,
     EnrolQuestion,
     FuseQuestion,
     HarmonizeQuestion,
@@ -58,7 +59,7 @@ def position(question: Question, study: Study) -> Position:
     OffCourse
         The study has no such question.
     """
-    found = _position(question, study)
+    found = _position(question, study) or _if_asked_for(question, study)
     if found is None:
         raise OffCourse(
             f"The study {study.name} has no question {exchange_of(question)[:60]}.",
@@ -93,7 +94,22 @@ def _position(question: Question, study: Study) -> Position | None:
             found = True, (5, 0)
         case ValidateQuestion(step="placements"):
             found = True, (5, 1)
+    is_asked, place = found
+    return place if is_asked else None
+
+
+def _if_asked_for(question: Question, study: Study) -> Position | None:
+    """Give where a question stands that only some studies ask for; None if this one does not."""
+    most = study.comparison.most_rounds(MOST_NEWTON_ROUNDS)
+    found: tuple[bool, Position] = (False, ())
+    match question:
+        case CompareQuestion(step="fit", round=number):
+            found = 1 <= number <= most, (4, 1, number)
+        case CompareQuestion(step="scores", round=0):
+            found = study.comparison.on, (4, 2)
         case ValidateQuestion(step="attention"):
-            found = study.explain.attention, (5, 2)
+            found = study.explain.attention, (5, 3)
+        case ValidateQuestion(step="classifiers"):
+            found = study.comparison.on, (5, 4)
     is_asked, place = found
     return place if is_asked else None

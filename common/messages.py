@@ -176,12 +176,46 @@ class CalibrateAnswer:
 
 
 @dataclass(frozen=True)
+class CompareQuestion(Question):
+    """Sums for fitting the classifiers of the comparison (``fit``), or their scores (``scores``).
+
+    `selected` holds of each fold the ``features`` that its heads selected, (m,) of all q, with
+    their ``center`` and ``scale``; and ``class_weights`` (F, 2). `fits` holds under the keys
+    ``fold.classifier.name`` what `common.classifiers` asks of those that are not finished yet; for
+    ``scores`` all finished ones.
+    """
+
+    stage: ClassVar[str] = "compare"
+    step: str
+    round: int = 0
+    selected: Arrays = field(default_factory=dict)
+    fits: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CompareAnswer:
+    """Sums over the site's training slices of each fold, or histograms of validation patients.
+
+    Step ``fit``: `sums` under ``fold.classifier.name``, and of each fold ``count``, its training
+    slices. Logistic and SVM: loss, weight, gradient, Hessian. Perceptron: loss, weight, gradient.
+    Trees: ``histograms`` of each open node, by feature and bin: two sums over slices (forest: drawn
+    slices of each class; boosting: gradient and Hessian) and the patients' shares. Step ``scores``:
+    `histograms` (M, 2, 1001) and `within` (M, 3) as in `CalibrateAnswer`, M classifiers.
+    """
+
+    sums: Arrays = field(default_factory=dict)
+    histograms: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2, 1001), np.int64))
+    within: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+
+
+@dataclass(frozen=True)
 class ValidateQuestion(Question):
     """Score the patients of an external site with the finished release.
 
     `step` is ``scores``; or ``placements``, which sends the pooled histograms of all external
-    sites back, for the paired comparison over sites; or ``attention``, where the study asks for it,
-    which sends nothing.
+    sites back, for the paired comparison over sites; ``attention``, where the study asks for it,
+    which sends nothing; or ``classifiers``, those of the comparison, with `release` as in the step
+    ``scores`` of `CompareQuestion`, and ``thresholds``.
     """
 
     stage: ClassVar[str] = "validate"
@@ -200,7 +234,8 @@ class ValidateAnswer:
     batches were estimated from the site's images and how many were too small; `images` their
     number of slices. Step ``placements`` fills `placements` only. Step ``attention`` fills
     `attention` only: sums over the patients of each class of where the network looks, by segment of
-    the myocardium (`common.aha.ATTENTION_SHAPES`).
+    the myocardium (`common.aha.ATTENTION_SHAPES`). Step ``classifiers`` fills what is said of
+    scores, over the classifiers of the comparison.
     """
 
     images: int = 0
@@ -236,7 +271,15 @@ class Refusal:
     public: str
 
 
-Answer = EnrolAnswer | HarmonizeAnswer | TrainAnswer | FuseAnswer | CalibrateAnswer | ValidateAnswer
+Answer = (
+    EnrolAnswer
+    | HarmonizeAnswer
+    | TrainAnswer
+    | FuseAnswer
+    | CalibrateAnswer
+    | CompareAnswer
+    | ValidateAnswer
+)
 
 QUESTIONS: dict[str, type[Question]] = {
     question.stage: question
@@ -246,6 +289,7 @@ QUESTIONS: dict[str, type[Question]] = {
         TrainQuestion,
         FuseQuestion,
         CalibrateQuestion,
+        CompareQuestion,
         ValidateQuestion,
     )
 }
@@ -255,5 +299,6 @@ ANSWERS: dict[str, type[Answer]] = {
     "train": TrainAnswer,
     "fuse": FuseAnswer,
     "calibrate": CalibrateAnswer,
+    "compare": CompareAnswer,
     "validate": ValidateAnswer,
 }

@@ -30,6 +30,29 @@ def show_results(results: dict[str, Any], out: Path) -> None:
                 f"{site}: {test['a']} minus {test['b']}: {test['difference']:+.3f}, p {p}",
                 markup=False,
             )
+    if "comparison" in results:
+        _show_comparison(results["comparison"])
     seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in results["seconds"].items())
     console.print(f"{results['messages']} messages; {seconds}")
     console.print(f"Results: {out / 'results.json'}   release: {out / 'release'}", soft_wrap=True)
+
+
+def _show_comparison(comparison: dict[str, Any]) -> None:
+    """Print how the compared classifiers do, and what the comparison cost."""
+    rows = []
+    for one in comparison["classifiers"]:
+        cells = [_auc(one["validation"])]
+        cells += [_auc(own) for own in one["external"].values()]
+        rows.append([one["name"], *cells])
+    sites = list(comparison["classifiers"][0]["external"])
+    console.print(table_of("Classifiers", ["classifier", "validation", *sites], rows))
+    traffic = comparison["traffic"]
+    console.print(
+        f"AUC (95 % CI) on the features of the fused heads; {traffic['messages']} messages for all "
+        f"of them, {traffic['sent_bytes'] / 1e6:.1f} MB from the sites"
+    )
+
+
+def _auc(found: dict[str, Any]) -> str:
+    low, high = found["auc_ci"]
+    return f"{found['auc']:.3f} ({low:.3f}-{high:.3f})"

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from common.secure_sum import FEWEST
+from common.study_comparison import Comparison
 from common.study_explain import Explain
 from common.study_privacy import Privacy
 from common.study_tables import (
@@ -59,6 +60,7 @@ class Study(Section):
     training: Training = Training()
     fusion: Fusion = Fusion()
     operating_point: OperatingPoint = OperatingPoint()
+    comparison: Comparison = Comparison()
     quorum: Quorum = Quorum()
     firewall: Firewall = Firewall()
     secure_sum: SecureSum = SecureSum()
@@ -101,6 +103,13 @@ class Study(Section):
             self._refuse_what_noise_cannot_cover()
         if self.leave_one_site_out:
             self._refuse_what_cannot_be_left_out()
+        if self.comparison.trees and not self.secure_sum.enabled:
+            named = " and ".join(self.comparison.trees)
+            raise ValueError(
+                f"comparison.classifiers: {named}: sums over the nodes of trees, where one site "
+                "may have fewer patients than the minimum. Switch secure_sum on, so that only "
+                "totals can be read, or leave the trees out"
+            )
         return self
 
     def _refuse_impossible_quorum(self) -> None:
@@ -165,6 +174,11 @@ class Study(Section):
             raise ValueError(
                 f"privacy: the strategy {self.training.strategy} throws away the answers of sites, "
                 "and every answer is paid for. Choose another strategy"
+            )
+        if self.comparison.on:
+            raise ValueError(
+                "comparison.classifiers: their sums are exact, so the noise would hide nobody. "
+                "Compare classifiers in a study without privacy"
             )
         if not self.privacy.everything:
             return

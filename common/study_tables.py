@@ -178,7 +178,7 @@ class OperatingPoint(Section):
     sensitivity: Fraction = 0.90
 
 
-Stage = Literal["enrol", "harmonize", "train", "fuse", "calibrate", "validate"]
+Stage = Literal["enrol", "harmonize", "train", "fuse", "calibrate", "compare", "validate"]
 
 DEADLINES: dict[Stage, float] = {
     "enrol": 900.0,
@@ -186,6 +186,7 @@ DEADLINES: dict[Stage, float] = {
     "train": 3600.0,
     "fuse": 3600.0,
     "calibrate": 3600.0,
+    "compare": 3600.0,
     "validate": 7200.0,
 }
 """Seconds that the sites have for one question of each stage, where the study names none."""

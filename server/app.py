@@ -17,6 +17,7 @@ from common.files import write_json
 from common.heads import MODELS
 from common.release import Release
 from server import attention
+from server.comparison_results import comparison_results
 from server.directory import Directory
 from server.evidence import write_evidence
 from server.federation import Federation, Watch
@@ -28,7 +29,7 @@ from server.private.calibrate import NoisilyCalibrated
 from server.results import results
 from server.roster import Roster
 from server.run import RunFolder
-from server.stages import calibrate, enrol, fuse, harmonize, train, validate
+from server.stages import calibrate, compare, enrol, fuse, harmonize, train, validate
 from server.stages.calibrate import Calibrated
 from server.stages.fuse import Fused
 
@@ -86,17 +87,27 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
         fused = select(federation, roster, study, harmonized, weights)
     with _stage(run, watch, "calibrate"):
         calibrated = freeze(federation, roster, fused.sites, study, fused.folds)
+    compared = None
+    if study.comparison.on:
+        with _stage(run, watch, "compare"):
+            weights_of_classes = harmonized.class_weights
+            compared = compare.run(
+                federation, roster, fused.sites, study, fused.folds, weights_of_classes
+            )
     release = _release(run, roster, feature_names, fused, calibrated)
     release.save(run.path / "release")
     with _stage(run, watch, "validate"):
         validated = validate.run(federation, roster, study, fused.folds, calibrated.thresholds)
         attended = attention.run(federation, roster, study, validated)
+        looked = compare.look(federation, roster, study, compared) if compared else {}
     keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
     constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
     names = [*feature_names, *deep_names()]
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
     found |= {} if attended is None else {"attention": attended}
     write_external(run.path / "release", found)
+    if compared is not None:
+        found["comparison"] = comparison_results(study, compared, looked, run.events())
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
     write_evidence(run.path, calibrated, validated.answers)
     write_json(run.path / "results.json", found)

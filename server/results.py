@@ -137,9 +137,14 @@ def _validation(calibrated: Calibrated | NoisilyCalibrated, row: int) -> Result:
         except NoisyMetric:
             return {"pooled": {"auc": None}}
         return {"pooled": {"auc": found.auc, "noise_sd": found.noise_sd}}
-    pooled = auc_from_histogram(calibrated.histograms[row])
+    return validation_auc(calibrated.histograms[row], calibrated.within[row])
+
+
+def validation_auc(histogram: NDArray[np.int64], within: NDArray[np.float64]) -> Result:
+    """Give the mean within-site AUC from its sums (3,), and the pooled one of (2, 1001) beside."""
+    pooled = auc_from_histogram(histogram)
     beside = {"auc": pooled.auc, "auc_ci": [pooled.lower, pooled.upper]}
-    weighted, variance, count = calibrated.within[row]
+    weighted, variance, count = within
     if count == 0:
         return {**beside, "pooled": beside}
     auc, deviation = weighted / count, np.sqrt(variance) / count
@@ -164,9 +169,11 @@ def _external(study: Study, answer: ValidateAnswer) -> Result:
             "how": "transductive: gamma and delta estimated from the site's own unlabelled slices, "
             "alpha, beta and sigma frozen",
         },
-        "models": {model: _model(answer, _row(model)) for model in MODELS},
+        "models": {model: external_model(answer, _row(model)) for model in MODELS},
         "unharmonized": {
-            model: _model(answer, _row(model, "raw" if model in UNHARMONIZED else "harmonized"))
+            model: external_model(
+                answer, _row(model, "raw" if model in UNHARMONIZED else "harmonized")
+            )
             for model in MODELS
         },
         "comparisons": _comparisons(answer.auc, answer.covariance),
@@ -175,7 +182,8 @@ def _external(study: Study, answer: ValidateAnswer) -> Result:
     }
 
 
-def _model(answer: ValidateAnswer, row: int) -> Result:
+def external_model(answer: ValidateAnswer, row: int) -> Result:
+    """Say how the model of a row did at an external site."""
     counts = ConfusionCounts(*(int(count) for count in answer.confusion[row]))
     shares = proportions(counts)
     variance = float(answer.covariance[row, row])

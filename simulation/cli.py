@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from client.cli import check_for_study, extract_site
 from client.cohort.site_folder import SiteFolder
 from common.console import console, progress_bar, show_json, to_person
+from common.course import MOST_NEWTON_ROUNDS
 from common.errors import CohortError
 from common.feature_names import all_names
 from common.results_table import show_results
@@ -137,6 +138,7 @@ def _stages(study: Study) -> Iterator[Watch]:
     """Show where a run stands: a bar over the rounds of training, and the stage beside it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     messages = study.folds * study.training.rounds + BESIDE_ROUNDS
+    messages += study.comparison.most_rounds(MOST_NEWTON_ROUNDS)
     with Progress(*columns, console=to_person) as bar:
         task = bar.add_task("federation: starting", total=messages)
 

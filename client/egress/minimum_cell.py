@@ -25,6 +25,8 @@ from common.messages import (
     Arrays,
     CalibrateAnswer,
     CalibrateQuestion,
+    CompareAnswer,
+    CompareQuestion,
     EnrolAnswer,
     FuseAnswer,
     FuseQuestion,
@@ -88,6 +90,10 @@ def said_in(study: Study, question: Question, answer: Answer) -> list[Cell]:
         case CalibrateAnswer():
             cells = _counted("its histograms", answer.histograms.sum(axis=(1, 2)))
             cells += _counted("its sums within the site", answer.within[:, 2])
+        case CompareAnswer():
+            cells = _named(answer.sums, "count")
+            cells += _counted("its histograms", answer.histograms.sum(axis=(1, 2)))
+            cells += _counted("its sums within the site", answer.within[:, 2])
         case ValidateAnswer():
             by_class = answer.placements.get("counts", answer.histograms.sum(axis=2))
             cells = [Cell("a class", int(one), False) for one in np.ravel(by_class)]
@@ -121,12 +127,12 @@ def behind(study: Study, question: Question, own: Patients) -> list[Cell]:
             return cells
         case TrainQuestion():
             return _of_folds(own, [question.fold])
-        case FuseQuestion(step="moments"):
+        case FuseQuestion(step="moments") | CompareQuestion(step="fit"):
             return _of_folds(own, every)
         case FuseQuestion(step="heads"):
             asked = {fold for fold, _ in problem_sizes(study, question.problems)}
             return _of_folds(own, sorted(asked))
-        case FuseQuestion() | CalibrateQuestion():
+        case FuseQuestion() | CalibrateQuestion() | CompareQuestion():
             return [held_out]
         case _:
             # Enrolment and validation, of all patients.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from client.egress.compare_rule import compared_forms, fit_forms
 from client.egress.enrol_rule import enrol_forms
 from client.egress.form import Form, Forms
 from client.egress.heads_rule import heads_forms
@@ -19,6 +20,7 @@ from common.feature_names import DEEP_FEATURES, all_names
 from common.heads import MODELS, SCORED, VARIANTS
 from common.messages import (
     CalibrateQuestion,
+    CompareQuestion,
     EnrolQuestion,
     FuseQuestion,
     HarmonizeQuestion,
@@ -35,7 +37,7 @@ from harmonization import combat_shapes
 FEATURES = len(all_names())
 """Radiomic features of a slice."""
 
-SUMMED = frozenset({"harmonize", "train", "fuse", "calibrate"})
+SUMMED = frozenset({"harmonize", "train", "fuse", "calibrate", "compare"})
 """Stages whose answers leave under masks only, where the study sums under masks."""
 
 _M = len(SCORED)
@@ -65,7 +67,8 @@ def rule_of(study: Study, question: Question, features: int = FEATURES) -> Rule:
         itself.
     """
     noisy = _private_rule(study, question, features) if study.privacy.on else None
-    return noisy or _exact_rule(study, question, features)
+    compared = _compared_rule(study, question, features) if study.comparison.on else None
+    return noisy or compared or _exact_rule(study, question, features)
 
 
 def _exact_rule(study: Study, question: Question, features: int) -> Rule:
@@ -95,6 +98,20 @@ def _exact_rule(study: Study, question: Question, features: int) -> Rule:
         case _:
             raise refuse(f"the study has no such question in the stage {question.stage}")
     return Rule(name, forms)
+
+
+def _compared_rule(study: Study, question: Question, features: int) -> Rule | None:
+    """Give the rule of a question of the comparison; None for others."""
+    match question:
+        case CompareQuestion(step="fit"):
+            return Rule("compare/fit", fit_forms(study, question, features + DEEP_FEATURES))
+        case CompareQuestion(step="scores"):
+            return Rule("compare/scores", compared_forms(study))
+        case ValidateQuestion(step="classifiers"):
+            forms = _validate(study.folds, len(study.comparison.classifiers))
+            nothing = {name: replace(forms[name], zero=True) for name in ("images", "batches")}
+            return Rule("validate/classifiers", forms | nothing)
+    return None
 
 
 def _below(name: str, blocks: Mapping[str, Forms]) -> Forms:
@@ -196,15 +213,15 @@ def _calibrate(models: int = _M) -> Forms:
     }
 
 
-def _validate(folds: int) -> Forms:
+def _validate(folds: int, models: int = _M) -> Forms:
     return {
         "images": Form("int"),
         "batches": Form("int64", (2,)),
-        "histograms": Form("int64", (_M, 2, BINS)),
-        "auc": Form("float64", (_M,)),
-        "covariance": Form("float64", (_M, _M)),
-        "confusion": Form("int64", (_M, 4)),
-        "fold_auc": Form("float64", (folds, _M)),
+        "histograms": Form("int64", (models, 2, BINS)),
+        "auc": Form("float64", (models,)),
+        "covariance": Form("float64", (models, models)),
+        "confusion": Form("int64", (models, 4)),
+        "fold_auc": Form("float64", (folds, models)),
     }
 
 

@@ -51,6 +51,16 @@ _WORDS: Final[dict[str, str]] = {
         "Histograms of the validation patients' scores by class, in steps of 1/1000, and three "
         "numbers a model on how well the classes are told apart; no names and no order."
     ),
+    "compare/fit": (
+        "Sums with which the coordinator fits the classifiers that the study compares: loss, "
+        "gradient and curvature over all training slices of a fold; for trees, sums over the "
+        "slices in each node of a tree, by steps of each selected feature. No single patient."
+    ),
+    "compare/scores": (
+        "Histograms of the validation patients' scores by class and classifier, in steps of "
+        "1/1000, and three numbers a classifier on how well the classes are told apart; no names "
+        "and no order."
+    ),
     "validate/scores": (
         "How well the finished model did on this site's patients: histograms of scores by class, "
         "AUC and its variance, counts of right and wrong at the frozen threshold."
@@ -62,6 +72,11 @@ _WORDS: Final[dict[str, str]] = {
     "validate/attention": (
         "Where in the myocardium the finished network looks: for each of sixteen segments a sum "
         "over all patients of a class, each of whom adds 0 to 1; no picture, no single patient."
+    ),
+    "validate/classifiers": (
+        "How well the classifiers that the study compares did on this site's patients: histograms "
+        "of scores by class, AUC and its variance, counts of right and wrong at the frozen "
+        "thresholds."
     ),
     "train/private": (
         "How the network's weights changed by training, with noise that hides each patient; how "

@@ -19,7 +19,7 @@ def answer(question: CalibrateQuestion, context: SiteContext) -> CalibrateAnswer
     scores, labels = validation_scores(question, context)
     return CalibrateAnswer(
         histograms=np.stack([score_histogram(row, labels) for row in scores]),
-        within=np.stack([_within(row, labels) for row in scores]),
+        within=np.stack([within_site(row, labels) for row in scores]),
     )
 
 
@@ -44,7 +44,7 @@ def validation_scores(
     return round_scores(scores[:, seen]), rows.patient_labels[seen]
 
 
-def _within(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def within_site(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(n AUC, n^2 variance, n) of the site's own validation patients; zeros where undefined."""
     try:
         own = auc_of_scores(scores, labels)

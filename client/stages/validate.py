@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 
 from client.context import SiteContext
 from client.explain import attention
 from client.fold_features import fold_features
-from client.scoring import ensemble_scores, fold_scores
+from client.scoring import ensemble_scores, fold_scores, patient_scores
+from client.stages.compare import classifier_scores, standardised
+from client.stages.fuse import remembered
 from common.errors import RunError
 from common.messages import ValidateAnswer, ValidateQuestion
 from common.release import folds_from_arrays
@@ -17,7 +22,7 @@ from common.statistics.scores import round_scores, score_histogram
 
 
 def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
-    """Answer the step ``scores``, ``placements`` or ``attention``.
+    """Answer the step ``scores``, ``placements``, ``attention`` or ``classifiers``.
 
     Raises
     ------
@@ -36,6 +41,8 @@ def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
         kept = context.memory.load("external-scores")["scores"]
         sums = placement_sums(kept, rows.patient_labels, question.histograms["pooled"])
         return ValidateAnswer(placements=dict(sums.arrays()))
+    if question.step == "classifiers":
+        return _classifiers(question, context)
     return _scores(question, context)
 
 
@@ -46,23 +53,46 @@ def _scores(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
     features = [fold_features(rows, model, every, study, external=True) for model in models]
     heads = [model.heads for model in models]
     folds = fold_scores(rows, features, heads, study.fusion.patient_score)
-    scores = ensemble_scores(folds)
-    context.memory.save("external-scores", {"scores": scores})
+    context.memory.save("external-scores", {"scores": ensemble_scores(folds)})
+    if study.comparison.on:
+        for fold, one in enumerate(features):
+            context.memory.save(f"features-{fold}", one.arrays())
     if study.explain.attention:
         context.memory.save(attention.KEPT_RELEASE, question.release)
-    labels = rows.patient_labels
+    effects = features[0].effects.values()
+    small = sum(effect.mode == "identity" for effect in effects)
+    return replace(
+        _measured(folds, rows.patient_labels, question.release["thresholds"]),
+        images=int(rows.labels.size),
+        batches=np.array([len(effects) - small, small], dtype=np.int64),
+    )
+
+
+def _classifiers(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
+    """Score the same patients by the classifiers of the comparison; the features are kept."""
+    rows, study, release = context.rows, context.study, question.release
+    folds = []
+    for fold in range(study.folds):
+        columns = remembered(context, fold).columns("harmonized")
+        by_slice = classifier_scores(study, standardised(columns, release, fold), release, fold)
+        rule, count = study.fusion.patient_score, len(rows.patient_ids)
+        folds.append(patient_scores(by_slice, rows.patient, count, rule))
+    return _measured(np.stack(folds), rows.patient_labels, release["thresholds"])
+
+
+def _measured(
+    folds: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], given: npt.NDArray[np.generic]
+) -> ValidateAnswer:
+    """Measure the folds' patient scores (F, M, P), and their mean, at the frozen thresholds."""
+    scores = ensemble_scores(folds)
     aucs, covariance = delong_covariance(scores, labels)
-    thresholds = np.asarray(question.release["thresholds"], np.float64)
+    thresholds = np.asarray(given, np.float64)
     counts = [
         confusion(row, labels, float(threshold))
         for row, threshold in zip(scores, thresholds, strict=True)
     ]
     alone = [delong_covariance(round_scores(one), labels)[0] for one in folds]
-    effects = features[0].effects.values()
-    small = sum(effect.mode == "identity" for effect in effects)
     return ValidateAnswer(
-        images=int(rows.labels.size),
-        batches=np.array([len(effects) - small, small], dtype=np.int64),
         histograms=np.stack([score_histogram(row, labels) for row in scores]),
         auc=aucs,
         covariance=covariance,

@@ -19,7 +19,7 @@ from client.private import calibrate as private_calibrate
 from client.private import fuse as private_fuse
 from client.private import harmonize as private_harmonize
 from client.private import train as private_train
-from client.stages import calibrate, enrol, fuse, harmonize, train, validate
+from client.stages import calibrate, compare, enrol, fuse, harmonize, train, validate
 from client.worker.course import remember, require_in_turn
 from client.worker.receipts import Receipts, asked
 from client.worker.refused import answer_or_refuse
@@ -34,6 +34,7 @@ STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
     "train": train.answer,
     "fuse": fuse.answer,
     "calibrate": calibrate.answer,
+    "compare": compare.answer,
     "validate": validate.answer,
 }
 

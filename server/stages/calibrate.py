@@ -63,8 +63,13 @@ def question_of(study: Study, folds: Sequence[FoldModel]) -> CalibrateQuestion:
 def _check(own: EnrolAnswer, answer: CalibrateAnswer) -> None:
     """Require counts of the site's patients, and an AUC that is one."""
     require_histograms(answer.histograms, (len(SCORED), 2, BINS), own)
-    require_arrays("its within-site sums", {"within": answer.within}, {"within": (len(SCORED), 3)})
-    weighted, variance, counts = answer.within.T
+    require_within(answer.within, len(SCORED), own)
+
+
+def require_within(within: NDArray[np.float64], models: int, own: EnrolAnswer) -> None:
+    """Require within-site sums (models, 3) of the site's patients, and AUCs in 0 to 1."""
+    require_arrays("its within-site sums", {"within": within}, {"within": (models, 3)})
+    weighted, variance, counts = within.T
     patients = own.positive + own.negative
     fits = (counts >= 0.0) & (counts <= patients)
     require(fits.all(), "it counts more patients than it has")

@@ -50,7 +50,9 @@ def run(
     def look(site: str, answer: ValidateAnswer) -> None:
         # Written down before the answer is kept, so that no look is lost when the run is killed.
         federation.run.event(event="looked", stage="validate", site=site)
-        _check(roster.answers[site], len(folds), answer)
+        own = roster.answers[site]
+        require_scores(own, len(folds), len(SCORED), answer)
+        require_count("its number of slices", answer.images, 1, own.slices)
 
     question = ValidateQuestion(study.fingerprint, "scores", release=release)
     answers = dict(federation.ask(question, roster.external, ValidateAnswer, check=look))
@@ -71,9 +73,8 @@ def run(
     return Validated(answers, covariance_from_sums(sums))
 
 
-def _check(own: EnrolAnswer, folds: int, answer: ValidateAnswer) -> None:
+def require_scores(own: EnrolAnswer, folds: int, models: int, answer: ValidateAnswer) -> None:
     """Require that what the site counts are its patients, and its AUCs lie in 0 to 1."""
-    models = len(SCORED)
     require_arrays(
         "its results",
         {"auc": answer.auc, "covariance": answer.covariance, "fold_auc": answer.fold_auc},
@@ -95,7 +96,6 @@ def _check(own: EnrolAnswer, folds: int, answer: ValidateAnswer) -> None:
     require(
         answer.batches.shape == (2,) and (answer.batches >= 0).all(), "its batches make no sense"
     )
-    require_count("its number of slices", answer.images, 1, own.slices)
     extra = answer.placements or answer.attention
     require(not extra, "its scores came with sums that nobody asked for")
 

@@ -17,6 +17,8 @@ from common.errors import MyoFedError, RunError
 from common.messages import (
     CalibrateAnswer,
     CalibrateQuestion,
+    CompareAnswer,
+    CompareQuestion,
     EnrolAnswer,
     EnrolQuestion,
     FuseAnswer,
@@ -71,6 +73,9 @@ EVERY: list[Any] = [
     FuseAnswer(MIXED),
     CalibrateQuestion("f", MIXED),
     CalibrateAnswer(HISTOGRAM[None], np.ones((1, 3))),
+    CompareQuestion("f", "fit", 3, MIXED, MIXED),
+    CompareAnswer(MIXED),
+    CompareAnswer({}, HISTOGRAM[None], np.ones((1, 3))),
     ValidateQuestion("f", "scores", MIXED, {}),
     ValidateAnswer(),
     ValidateAnswer(3, placements=MIXED),

@@ -321,7 +321,7 @@ def _changed(value: Any) -> list[Any]:
         words = ("none", "site", "all", "middle", "image", "minmax", "haar", "scanner", "mean")
         words += ("network", "dense", "adam")
         return [*words, "mean_only", "fedadam", "geometry", "refuse", "a", "xyz"]
-    return [[*value, *value[:1]], [*value, "extra"], [*value, "b"]]
+    return [[*value, *value[:1]], [*value, "extra"], [*value, "b"], [*value, "svm"]]
 
 
 OF_PRIVACY = {"privacy.epsilon", "privacy.features"}

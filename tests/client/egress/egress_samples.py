@@ -13,13 +13,15 @@ from site_samples import hold, make_rows, make_study, with_origin
 from client.cohort.rows import SiteRows
 from client.context import SiteContext
 from client.egress.patients import Patients
-from client.stages import calibrate, enrol, fuse, harmonize, train, validate
+from client.stages import calibrate, compare, enrol, fuse, harmonize, train, validate
+from common.classifiers.registry import classifiers_of
 from common.cnn import initial_weights
 from common.heads import VARIANTS, Head, Heads, heads_to_arrays, stack, under
 from common.messages import (
     Answer,
     Arrays,
     CalibrateQuestion,
+    CompareQuestion,
     EnrolQuestion,
     FuseQuestion,
     HarmonizeQuestion,
@@ -52,6 +54,7 @@ def a_study(**content: Any) -> Study:
         "harmonization": {"covariates": covariates, "missing": "mean"},
         "fusion": {"sizes": (2, 4), "inverse_penalties": (0.3, 1.0)},
         "explain": {"attention": "privacy" not in content},
+        "comparison": {"classifiers": ("logistic", "svm", "perceptron")},
     }
     return make_study(SITES, **(defaults | content))
 
@@ -100,6 +103,41 @@ def _inside(study: Study, site: SiteContext) -> Iterator[Exchange]:
     yield question, fuse.answer(question, site)
     question = CalibrateQuestion(fingerprint, heads)
     yield question, calibrate.answer(question, site)
+    if study.comparison.on:
+        question = fit_question(study)
+        yield question, compare.answer(question, site)
+        question = replace(question, step="scores", round=0, fits=fitted(study))
+        yield question, compare.answer(question, site)
+
+
+def fit_question(study: Study) -> CompareQuestion:
+    """The first question for fitting the classifiers of a study."""
+    fits: Arrays = {}
+    for name, one in classifiers_of(study).items():
+        for fold in range(study.folds):
+            begun = one.begin(3, fold, np.array([0.8, 1.3]))
+            fits |= under(begun.asked(), f"{fold}.{name}")
+    return CompareQuestion(study.fingerprint, "fit", 1, selected(study), fits)
+
+
+def selected(study: Study) -> Arrays:
+    """Two radiomic features and a deep one, in every fold."""
+    head = _heads()[("fused", "harmonized")]
+    own = {"features": head.features, "center": head.center, "scale": head.scale}
+    found = _weights(study)
+    for fold in range(study.folds):
+        found |= under(own, str(fold))
+    return found
+
+
+def fitted(study: Study) -> Arrays:
+    """The classifiers as they begin, as if they were finished."""
+    return {
+        f"{fold}.{name}.{key}": array
+        for name, one in classifiers_of(study).items()
+        for fold in range(study.folds)
+        for key, array in one.begin(3, fold, np.array([0.8, 1.3])).model().items()
+    }
 
 
 def _outside(study: Study, inside: SiteContext, site: SiteContext) -> Iterator[Exchange]:
@@ -115,6 +153,12 @@ def _outside(study: Study, inside: SiteContext, site: SiteContext) -> Iterator[E
     if study.explain.attention:
         attention = ValidateQuestion(study.fingerprint, "attention")
         yield attention, validate.answer(attention, site)
+    if study.comparison.on:
+        release = selected(study) | fitted(study)
+        count = len(study.comparison.classifiers)
+        release |= {"thresholds": np.full(count, 0.5)}
+        question = ValidateQuestion(study.fingerprint, "classifiers", release=release)
+        yield question, validate.answer(question, site)
 
 
 def train_question(study: Study, slices: int) -> TrainQuestion:
