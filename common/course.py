@@ -9,6 +9,8 @@ from __future__ import annotations
 from common.errors import MyoFedError
 from common.messages import (
     CalibrateQuestion,
+    CardQuestion,
+    DescribeQuestion,
     EnrolQuestion,
     FuseQuestion,
     HarmonizeQuestion,
@@ -58,7 +60,7 @@ def position(question: Question, study: Study) -> Position:
     OffCourse
         The study has no such question.
     """
-    found = _position(question, study)
+    found = _position(question, study) or _of_report(question, study)
     if found is None:
         raise OffCourse(
             f"The study {study.name} has no question {exchange_of(question)[:60]}.",
@@ -93,5 +95,26 @@ def _position(question: Question, study: Study) -> Position | None:
             found = True, (5, 0)
         case ValidateQuestion(step="placements"):
             found = True, (5, 1)
+    is_asked, place = found
+    return place if is_asked else None
+
+
+def _of_report(question: Question, study: Study) -> Position | None:
+    """Give the place of a question that is asked for the report only."""
+    asked = study.report
+    found: tuple[bool, Position] = (False, ())
+    match question:
+        case DescribeQuestion(step="flow"):
+            found = asked.patients, (0, 1)
+        case DescribeQuestion(step="table"):
+            found = asked.has_table, (0, 2)
+        case DescribeQuestion(step="sums"):
+            found = asked.has_table and study.secure_sum.enabled, (0, 3)
+        case CardQuestion(step="sums"):
+            found = asked.compares, (4, 1)
+        case CardQuestion(step="held-out"):
+            found = bool(asked.site_card), (4, 2)
+        case ValidateQuestion(step="subgroups"):
+            found = bool(asked.subgroups), (5, 2)
     is_asked, place = found
     return place if is_asked else None

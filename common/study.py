@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from common.secure_sum import FEWEST
 from common.study_privacy import Privacy
+from common.study_report import Report
 from common.study_tables import (
     RESERVED_COLUMNS,
     ROBUST,
@@ -58,6 +59,7 @@ class Study(Section):
     firewall: Firewall = Firewall()
     secure_sum: SecureSum = SecureSum()
     privacy: Privacy = Privacy()
+    report: Report = Report()
 
     @field_validator("sites")
     @classmethod
@@ -93,6 +95,8 @@ class Study(Section):
             self._refuse_what_cannot_be_hidden()
         if self.privacy.on:
             self._refuse_what_noise_cannot_cover()
+        if self.report.compares and len(self.training_sites) < 2:
+            raise ValueError("report: one training site alone differs from nobody")
         return self
 
     def _refuse_impossible_quorum(self) -> None:
@@ -148,6 +152,11 @@ class Study(Section):
 
     def _refuse_what_noise_cannot_cover(self) -> None:
         """Refuse what cannot be done with differential privacy, or would break its promise."""
+        if self.report.on:
+            raise ValueError(
+                "report: its sums over patients are exact, and would tell of one patient what the "
+                "noise of [privacy] hides. Take [report] out, or set privacy.epsilon to 0"
+            )
         if self.training.strategy in ROBUST:
             raise ValueError(
                 f"privacy: the strategy {self.training.strategy} throws away the answers of sites, "

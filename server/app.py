@@ -15,6 +15,7 @@ from common.feature_names import deep_names
 from common.files import write_json
 from common.heads import MODELS
 from common.release import Release
+from server.described_results import described_results
 from server.directory import Directory
 from server.federation import Federation, Watch
 from server.model_card import model_card
@@ -25,9 +26,10 @@ from server.private.calibrate import NoisilyCalibrated
 from server.results import results
 from server.roster import Roster
 from server.run import RunFolder
-from server.stages import calibrate, enrol, fuse, harmonize, train, validate
+from server.stages import calibrate, card, describe, enrol, fuse, harmonize, train, validate
 from server.stages.calibrate import Calibrated
 from server.stages.fuse import Fused
+from server.subgroups import ask_subgroups
 
 
 def coordinator_app(
@@ -75,6 +77,10 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
     freeze = private_calibrate.run if study.privacy.everything else calibrate.run
     with _stage(run, watch, "enrol"):
         roster = enrol.run(federation, run)
+    described = None
+    if study.report.patients:
+        with _stage(run, watch, "describe"):
+            described = describe.run(federation, roster, study)
     with _stage(run, watch, "harmonize"):
         harmonized = solve(federation, roster, study, len(feature_names))
     with _stage(run, watch, "train"):
@@ -85,12 +91,18 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
         calibrated = freeze(federation, roster, fused.sites, study, fused.folds)
     release = _release(run, roster, feature_names, fused, calibrated)
     release.save(run.path / "release")
+    compared = None
+    if study.report.compares:
+        with _stage(run, watch, "card"):
+            compared = card.run(federation, roster, study, fused)
     with _stage(run, watch, "validate"):
         validated = validate.run(federation, roster, study, fused.folds, calibrated.thresholds)
+        subgroups = ask_subgroups(federation, roster, study, tuple(validated.answers))
     keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
     constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
     names = [*feature_names, *deep_names()]
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
+    found |= described_results(study, feature_names, described, compared, subgroups)
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
     write_json(run.path / "results.json", found)
     run.finish()

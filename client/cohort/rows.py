@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ class SiteRows:
     images, masks : (n, crop, crop) float32
     batch : n names of ComBat batches
     covariates : the study's covariates, n values each; blank where missing
+    described : the variables of the study's report, P values each; blank where missing
     """
 
     site: str
@@ -49,6 +50,7 @@ class SiteRows:
     masks: npt.NDArray[np.float32]
     batch: tuple[str, ...]
     covariates: dict[str, list[str]]
+    described: dict[str, list[str]] = field(default_factory=dict)
 
     def validates(self, fold: int) -> npt.NDArray[np.bool_]:
         """Say which slices belong to the fold's validation patients (n,)."""
@@ -162,6 +164,10 @@ def lay_out(
         covariates={
             covariate.name: [patients[index].covariates.get(covariate.name, "") for index in owner]
             for covariate in study.harmonization.covariates
+        },
+        described={
+            variable.name: [patient.covariates.get(variable.name, "") for patient in patients]
+            for variable in study.report.variables
         },
     )
 

@@ -13,11 +13,14 @@ from client.egress.enrol_rule import enrol_forms
 from client.egress.form import Form, Forms
 from client.egress.heads_rule import heads_forms
 from client.egress.refused import refuse
+from client.egress.report_rules import card_forms, describe_forms, subgroup_forms
 from common.covariates import covariate_spec
 from common.feature_names import DEEP_FEATURES, all_names
 from common.heads import MODELS, SCORED, VARIANTS
 from common.messages import (
     CalibrateQuestion,
+    CardQuestion,
+    DescribeQuestion,
     EnrolQuestion,
     FuseQuestion,
     HarmonizeQuestion,
@@ -34,8 +37,16 @@ from harmonization import combat_shapes
 FEATURES = len(all_names())
 """Radiomic features of a slice."""
 
-SUMMED = frozenset({"harmonize", "train", "fuse", "calibrate"})
+SUMMED = frozenset({"harmonize", "train", "fuse", "calibrate", "card"})
 """Stages whose answers leave under masks only, where the study sums under masks."""
+
+
+def is_summed(question: Question) -> bool:
+    """Say whether the answer leaves under masks only, where the study sums under masks."""
+    if isinstance(question, DescribeQuestion):
+        return question.step == "sums"
+    return question.stage in SUMMED
+
 
 _M = len(SCORED)
 _HISTOGRAM = Form("int64", (2, BINS))
@@ -64,7 +75,21 @@ def rule_of(study: Study, question: Question, features: int = FEATURES) -> Rule:
         itself.
     """
     noisy = _private_rule(study, question, features) if study.privacy.on else None
-    return noisy or _exact_rule(study, question, features)
+    return (
+        noisy or _report_rule(study, question, features) or _exact_rule(study, question, features)
+    )
+
+
+def _report_rule(study: Study, question: Question, features: int) -> Rule | None:
+    """Give the rule of a question for the report; None for any other."""
+    match question:
+        case DescribeQuestion(step=step) if study.report.patients:
+            return Rule(f"describe/{step}", describe_forms(study, step))
+        case CardQuestion(step=step) if study.report.compares:
+            return Rule(f"card/{step}", card_forms(study, step, features))
+        case ValidateQuestion(step="subgroups") if study.report.subgroups:
+            return Rule("validate/subgroups", _alone() | subgroup_forms(study))
+    return None
 
 
 def _exact_rule(study: Study, question: Question, features: int) -> Rule:
@@ -206,7 +231,15 @@ def _validate(folds: int) -> Forms:
 
 
 def _placements() -> Forms:
-    """The sums of placement values, and nothing in the fields of the other step."""
+    return _alone() | {
+        "placements/counts": Form("int64", (2,)),
+        "placements/values": Form("float64", (2, _M)),
+        "placements/products": Form("float64", (2, _M * (_M + 1) // 2)),
+    }
+
+
+def _alone() -> Forms:
+    """Nothing in the fields of the first step."""
     return {
         "images": Form("int", zero=True),
         "batches": Form("int64", (2,), zero=True),
@@ -215,7 +248,4 @@ def _placements() -> Forms:
         "covariance": Form("float64", (0, 0)),
         "confusion": Form("int64", (0, 4)),
         "fold_auc": Form("float64", (0, 0)),
-        "placements/counts": Form("int64", (2,)),
-        "placements/values": Form("float64", (2, _M)),
-        "placements/products": Form("float64", (2, _M * (_M + 1) // 2)),
     }

@@ -5,18 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from client.context import SiteContext
+from client.described import levels_of, used
 from client.fold_features import fold_features
 from client.scoring import ensemble_scores, fold_scores
 from common.errors import RunError
-from common.messages import ValidateAnswer, ValidateQuestion
+from common.heads import under
+from common.messages import Arrays, ValidateAnswer, ValidateQuestion
 from common.release import folds_from_arrays
 from common.statistics.delong import delong_covariance, placement_sums
 from common.statistics.operating_point import confusion
 from common.statistics.scores import round_scores, score_histogram
+from common.subgroup_cells import subgroup_cells
 
 
 def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
-    """Answer the step ``scores`` or ``placements``.
+    """Answer the step ``scores``, ``placements`` or ``subgroups``.
 
     Raises
     ------
@@ -33,6 +36,8 @@ def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
         kept = context.memory.load("external-scores")["scores"]
         sums = placement_sums(kept, rows.patient_labels, question.histograms["pooled"])
         return ValidateAnswer(placements=dict(sums.arrays()))
+    if question.step == "subgroups":
+        return ValidateAnswer(subgroups=_subgroups(context))
     return _scores(question, context)
 
 
@@ -44,10 +49,10 @@ def _scores(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
     heads = [model.heads for model in models]
     folds = fold_scores(rows, features, heads, study.fusion.patient_score)
     scores = ensemble_scores(folds)
-    context.memory.save("external-scores", {"scores": scores})
+    thresholds = np.asarray(question.release["thresholds"], np.float64)
+    context.memory.save("external-scores", {"scores": scores, "thresholds": thresholds})
     labels = rows.patient_labels
     aucs, covariance = delong_covariance(scores, labels)
-    thresholds = np.asarray(question.release["thresholds"], np.float64)
     counts = [
         confusion(row, labels, float(threshold))
         for row, threshold in zip(scores, thresholds, strict=True)
@@ -64,3 +69,21 @@ def _scores(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
         fold_auc=np.stack(alone),
         confusion=np.array([[c.tp, c.fp, c.tn, c.fn] for c in counts], dtype=np.int64),
     )
+
+
+def _subgroups(context: SiteContext) -> Arrays:
+    """Measure the study's subgroups by the scores and thresholds of the look that was."""
+    rows, study = context.rows, context.study
+    kept, chosen = context.memory.load("external-scores"), used(rows)
+    cells: Arrays = {}
+    for variable in study.report.subgroups:
+        own = subgroup_cells(
+            np.asarray(kept["scores"], np.float64)[:, chosen],
+            np.asarray(kept["thresholds"], np.float64),
+            rows.patient_labels[chosen],
+            levels_of(rows, variable),
+            variable,
+            study.cohort.minimum_patients_per_class,
+        )
+        cells |= under(own, variable.name)
+    return cells

@@ -9,7 +9,7 @@ it out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from common.feature_names import DEEP_FEATURES
 from common.heads import VARIANTS, Head, Heads, below, heads_to_arrays, stack, under
 from common.messages import Arrays, EnrolAnswer, FuseAnswer, FuseQuestion
 from common.release import FoldModel, folds_to_arrays
+from common.statistics.components import Components, leading_components
 from common.statistics.discriminant import Discriminant, discriminant
 from common.statistics.moments import Moments, Standardized, moment_shapes, standardize
 from common.statistics.newton import LogisticState
@@ -47,7 +48,8 @@ class Fused:
     """The folds with their heads; what was chosen for each (model, variant) with a LASSO.
 
     `stacks` are the fused heads' weights for the logits of radiomics and deep, by variant;
-    `sites` are those that took part.
+    `sites` are those that took part; `components` by fold and variant, where the study compares
+    its sites by them.
     """
 
     folds: list[FoldModel]
@@ -55,6 +57,7 @@ class Fused:
     stacks: dict[str, Discriminant]
     rounds: int
     sites: tuple[str, ...]
+    components: dict[str, Components] = field(default_factory=dict)
 
 
 def run(
@@ -102,7 +105,12 @@ def run(
         FoldModel(fold.reference, fold.means, fold.weights, own | _fused(own, stacks))
         for fold, own in zip(folds, heads, strict=True)
     ]
-    return Fused(complete, choices, stacks, rounds, sites)
+    components = {
+        place: leading_components(own, radiomic, study.report.components)
+        for place, own in pooled.items()
+        if study.report.site_card
+    }
+    return Fused(complete, choices, stacks, rounds, sites, components)
 
 
 def without_heads(
