@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from client.report_words import asked_for_report, leaves_for_report
 from common.identity import line_fingerprint
 from common.study import Study
 from common.study_tables import DEADLINES, Site
@@ -36,7 +37,7 @@ def what_runs(study: Study, own: Site) -> Lines:
         ("study", f"{study.name}: {study.outcome.positive} against {study.outcome.negative}"),
         ("fingerprint", study.fingerprint),
         *(("site", _site(site, own)) for site in study.sites),
-        ("stages", f"{', '.join(DEADLINES)} (only of external sites, which never train)"),
+        ("stages", f"{', '.join(_stages(study))} (only of external sites, which never train)"),
         (
             "training",
             f"{training.rounds} rounds of {_length(study)}, {training.strategy}, "
@@ -45,6 +46,7 @@ def what_runs(study: Study, own: Site) -> Lines:
         ("recipe", _recipe(study)),
         ("harmonisation", _harmonisation(study)),
         *([("privacy", _privacy(study))] if study.privacy.on else []),
+        *([("report", asked_for_report(study))] if study.report.on else []),
         (
             "minimum",
             f"{study.cohort.minimum_patients_per_class} patients of each class; with fewer this "
@@ -67,6 +69,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
                 "thresholds, numbers of slices and batches; with several external sites, sums to "
                 "compare the models over all of them",
             ),
+            *leaves_for_report(study, own),
             ("never", _NEVER),
         ]
     masked = study.secure_sum.enabled
@@ -77,6 +80,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
     return [
         ("enrol", f"in the clear: {_FIRST}{', a public key for the masks' if masked else ''}"),
         *((stage, f"{how}: {what}") for stage, what in (_SUMS | _noisy(study)).items()),
+        *leaves_for_report(study, own),
         ("validate", "nothing: external sites only are asked"),
         ("never", _NEVER),
     ]
@@ -97,6 +101,12 @@ def note_on_sums(study: Study) -> str:
             "study."
         )
     return f"{first} {_what_remains(study)}"
+
+
+def _stages(study: Study) -> list[str]:
+    """Name the stages that the study has; the last is only of external sites."""
+    off = {"describe": not study.report.patients, "card": not study.report.compares}
+    return [stage for stage in DEADLINES if not off.get(stage, False)]
 
 
 def _length(study: Study) -> str:

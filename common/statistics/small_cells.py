@@ -31,4 +31,4 @@ def rounded(value: float, step: float) -> float:
     A mean of whole numbers to its last digit is a fraction whose denominator is how many patients
     it is over; so is a quartile within its bin, of how many share the bin.
     """
-    return float(np.rint(value / step) * step)
+    return round(float(np.rint(value / step) * step), 12)

@@ -17,6 +17,10 @@ from common.errors import MyoFedError, RunError
 from common.messages import (
     CalibrateAnswer,
     CalibrateQuestion,
+    CardAnswer,
+    CardQuestion,
+    DescribeAnswer,
+    DescribeQuestion,
     EnrolAnswer,
     EnrolQuestion,
     FuseAnswer,
@@ -71,9 +75,15 @@ EVERY: list[Any] = [
     FuseAnswer(MIXED),
     CalibrateQuestion("f", MIXED),
     CalibrateAnswer(HISTOGRAM[None], np.ones((1, 3))),
+    DescribeQuestion("f", "flow"),
+    DescribeAnswer(flow=MIXED),
+    DescribeAnswer(table=MIXED, sums=MIXED),
+    CardQuestion("f", "sums", MIXED),
+    CardAnswer(MIXED),
     ValidateQuestion("f", "scores", MIXED, {}),
     ValidateAnswer(),
     ValidateAnswer(3, placements=MIXED),
+    ValidateAnswer(subgroups=MIXED),
     Hidden("[]", RNG.integers(0, 2**32, (4, 3), np.uint32), np.zeros((0, 1), np.uint32)),
 ]
 
