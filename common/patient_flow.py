@@ -52,11 +52,11 @@ def flow_arrays(excluded: Mapping[str, int], used: tuple[int, int], minimum: int
     is_known = np.array([reason in excluded for reason in REASONS])
     told = np.zeros(FIRST_REASON + len(REASONS), np.int64)
     told[FIRST_REASON:] = is_known & may_show(held, minimum)
-    told[LISTED] = is_known.all() and not is_small(int(held.sum()), minimum)
-    told[USED] = not is_small(int(excluded.get(NO_PHASE, 0)), minimum)
-    if not told[USED]:
-        # The number used would follow from all that is listed and left out.
-        told[LISTED] = 0
+    phase = int(excluded.get(NO_PHASE, 0))
+    told[USED] = not is_small(phase, minimum)
+    # From the number listed follows how many were left out, before enrolment and in all.
+    small = is_small(int(held.sum()) - phase, minimum) or is_small(int(held.sum()), minimum)
+    told[LISTED] = is_known.all() and told[USED] and not small
     return {
         "told": told,
         "listed": np.array([(held.sum() + sum(used)) * told[LISTED]], np.int64),
