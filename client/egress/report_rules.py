@@ -40,7 +40,7 @@ def describe_forms(study: Study, step: str) -> Forms:
     variables = study.report.variables
     if step == "flow":
         return {f"flow/{name}": Form("int64", shape) for name, shape in flow_shapes().items()}
-    if step not in ("table", "sums"):
+    if step not in ("table", "sums") or (step == "sums" and not study.secure_sum.enabled):
         raise refuse("the study has no such question in the stage describe")
     shapes_of = cell_shapes if step == "table" else sum_shapes
     return {
