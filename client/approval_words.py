@@ -177,5 +177,5 @@ def _harmonisation(study: Study) -> str:
 
 
 def _deadlines(study: Study) -> str:
-    named = study.quorum.deadline_seconds.items()
+    named = ((stage, study.deadline(stage)) for stage in _stages(study))
     return ", ".join(f"{stage} {seconds / 60:g} min" for stage, seconds in named) + " a question"
