@@ -19,6 +19,7 @@ from client.egress.words import words_of
 from client.stages import card, describe, validate
 from common.heads import VARIANTS, under
 from common.messages import CardQuestion, DescribeQuestion, ValidateQuestion
+from common.patient_flow import NO_PHASE, REASONS, flow_in_words
 from common.study import Study
 
 P = 6
@@ -189,3 +190,27 @@ def test_in_the_clear_sums_of_small_folds_do_not_leave(tmp_path: Path) -> None:
     check(study, question, answer, patients, P)
     with pytest.raises(EgressRefused, match="minimum is 4"):
         check(study, question, answer, replace(patients, validating=(3, 16)), P)
+
+
+def test_the_flow_counts_patients_without_an_image_of_the_study_s_phases(tmp_path: Path) -> None:
+    study = study_of()
+    context = site("a", study, tmp_path)
+    rows = context.rows
+    for lacking, told in ((5, True), (2, False)):
+        kept = rows.patient >= lacking
+        fewer = replace(rows, patient=rows.patient[kept], labels=rows.labels[kept])
+        context.__dict__["rows"] = fewer
+        known = {reason: 0 for reason in REASONS if reason != NO_PHASE}
+        info = replace(context.site.info, left_out=known | {REASONS[1]: 4})
+        context.site.info = info
+        answer = describe.answer(DescribeQuestion(study.fingerprint, "flow"), context)
+        said = flow_in_words(answer.flow)
+        if told:
+            assert said == {
+                "listed": 36,
+                "excluded": {REASONS[1]: 4, NO_PHASE: 5},
+                "used": 27,
+            }
+        else:
+            assert (said["listed"], said["used"]) == (None, None)
+            assert set(said["excluded"].values()) == {None}
