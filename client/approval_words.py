@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from client.report_words import asked_for_report, leaves_for_report
 from common.identity import line_fingerprint
 from common.leave_one_out import family
 from common.study import Study
@@ -53,6 +54,7 @@ def what_runs(study: Study, own: Site) -> Lines:
         ("recipe", _recipe(study)),
         ("harmonisation", _harmonisation(study)),
         *([("privacy", _privacy(study))] if study.privacy.on else []),
+        *([("report", asked_for_report(study))] if study.report.on else []),
         (
             "minimum",
             f"{study.cohort.minimum_patients_per_class} patients of each class; with fewer this "
@@ -70,6 +72,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
         return [
             ("enrol", f"in the clear: {_FIRST}"),
             ("validate", f"{_external(study)}{_in_every_run(study)}"),
+            *leaves_for_report(study, own),
             ("never", _NEVER),
         ]
     masked = study.secure_sum.enabled
@@ -81,6 +84,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
         ("enrol", f"in the clear: {_FIRST}{', a public key for the masks' if masked else ''}"),
         *((stage, f"{how}: {what}") for stage, what in (_SUMS | _noisy(study)).items()),
         *([("compare", f"{how}: {_compared(study)}")] if study.comparison.on else []),
+        *leaves_for_report(study, own),
         (
             "validate",
             f"in the run in which this site is left out, {_external(study)}. Nothing in the others"
@@ -159,7 +163,13 @@ def _differences(study: Study) -> list[str]:
 
 
 def _stages(study: Study) -> list[str]:
-    return [name for name in DEADLINES if name != "compare" or study.comparison.on]
+    """Name the stages that the study has; the last is only of external sites."""
+    off = {
+        "describe": not study.report.patients,
+        "compare": not study.comparison.on,
+        "card": not study.report.compares,
+    }
+    return [stage for stage in DEADLINES if not off.get(stage, False)]
 
 
 def _length(study: Study) -> str:
@@ -244,6 +254,5 @@ def _harmonisation(study: Study) -> str:
 
 
 def _deadlines(study: Study) -> str:
-    asked = _stages(study)
-    named = [one for one in study.quorum.deadline_seconds.items() if one[0] in asked]
+    named = ((stage, study.deadline(stage)) for stage in _stages(study))
     return ", ".join(f"{stage} {seconds / 60:g} min" for stage, seconds in named) + " a question"

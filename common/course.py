@@ -9,7 +9,9 @@ from __future__ import annotations
 from common.errors import MyoFedError
 from common.messages import (
     CalibrateQuestion,
+    CardQuestion,
     CompareQuestion,
+    DescribeQuestion,
     EnrolQuestion,
     FuseQuestion,
     HarmonizeQuestion,
@@ -100,16 +102,28 @@ def _position(question: Question, study: Study) -> Position | None:
 
 def _if_asked_for(question: Question, study: Study) -> Position | None:
     """Give where a question stands that only some studies ask for; None if this one does not."""
-    most = study.comparison.most_rounds(MOST_NEWTON_ROUNDS)
+    asked, compared = study.report, study.comparison
     found: tuple[bool, Position] = (False, ())
     match question:
+        case DescribeQuestion(step="flow"):
+            found = asked.patients, (0, 1)
+        case DescribeQuestion(step="table"):
+            found = asked.has_table, (0, 2)
+        case DescribeQuestion(step="sums"):
+            found = asked.has_table and study.secure_sum.enabled, (0, 3)
         case CompareQuestion(step="fit", round=number):
-            found = 1 <= number <= most, (4, 1, number)
+            found = 1 <= number <= compared.most_rounds(MOST_NEWTON_ROUNDS), (4, 1, number)
         case CompareQuestion(step="scores", round=0):
-            found = study.comparison.on, (4, 2)
+            found = compared.on, (4, 2)
+        case CardQuestion(step="sums"):
+            found = asked.compares, (4, 3)
+        case CardQuestion(step="held-out"):
+            found = bool(asked.site_card), (4, 4)
+        case ValidateQuestion(step="subgroups"):
+            found = bool(asked.subgroups), (5, 2)
         case ValidateQuestion(step="attention"):
             found = study.explain.attention, (5, 3)
         case ValidateQuestion(step="classifiers"):
-            found = study.comparison.on, (5, 4)
+            found = compared.on, (5, 4)
     is_asked, place = found
     return place if is_asked else None

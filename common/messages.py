@@ -52,6 +52,32 @@ class EnrolAnswer:
 
 
 @dataclass(frozen=True)
+class DescribeQuestion(Question):
+    """Describe the patients, for the flow diagram and table 1; only where the study asks for it.
+
+    `step` is ``flow``; ``table``, of a site on its own, whose small cells the site withholds; or
+    ``sums``, of the training sites together, under masks.
+    """
+
+    stage: ClassVar[str] = "describe"
+    step: str
+
+
+@dataclass(frozen=True)
+class DescribeAnswer:
+    """What became of the patients, or the study's variables by class; row 0 negatives, 1 positives.
+
+    `flow`: see `common.patient_flow`. `table`: keys ``variable.name``; see `common.table_cells`.
+    `sums`: the same variables, as `common.statistics.table_one` sums them; a class of which the
+    site knows a variable of fewer patients than the minimum counts as missing there.
+    """
+
+    flow: Arrays = field(default_factory=dict)
+    table: Arrays = field(default_factory=dict)
+    sums: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class HarmonizeQuestion(Question):
     """Sums for ComBat over the training patients of each fold.
 
@@ -209,13 +235,44 @@ class CompareAnswer:
 
 
 @dataclass(frozen=True)
+class CardQuestion(Question):
+    """Compare the training sites' features before and after ComBat; only where the study asks.
+
+    `step` is ``sums``: `model` then holds for each fold and variant ``center`` (p,) and ``axes``
+    (p, k), the leading components of the pooled features; or ``held-out``: for each fold, variant
+    and what is told apart, ``weights`` (C, k) and ``intercepts`` (C,) of a discriminant, and what
+    each level's patients count for, ``share`` (C,).
+    """
+
+    stage: ClassVar[str] = "card"
+    step: str
+    model: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CardAnswer:
+    """Sums over the site's patients: keys ``fold.variant.name``.
+
+    Step ``sums``: over the batches of the fold's training slices, ``between`` (p,) the sum of
+    n mean^2, ``total`` and ``squares`` (p,), ``count`` (); and over its training patients, for each
+    thing that is told apart, what `common.statistics.telling_apart` sums of their components. A
+    training site fills the row of itself, or of its levels: rows tell of sites, so a study must ask
+    for them. Step ``held-out``: ``right.variant.of`` (), the shares of the validation patients that
+    were told right, added up.
+    """
+
+    sums: Arrays
+
+
+@dataclass(frozen=True)
 class ValidateQuestion(Question):
     """Score the patients of an external site with the finished release.
 
-    `step` is ``scores``; or ``placements``, which sends the pooled histograms of all external
-    sites back, for the paired comparison over sites; ``attention``, where the study asks for it,
-    which sends nothing; or ``classifiers``, those of the comparison, with `release` as in the step
-    ``scores`` of `CompareQuestion`, and ``thresholds``.
+    `step` is ``scores``; ``placements``, which sends the pooled histograms of all external sites
+    back, for the paired comparison over sites; ``subgroups``, over the scores and thresholds that
+    the first step left at the site; ``attention``, which sends nothing; or ``classifiers``, those
+    of the comparison, with `release` as in the step ``scores`` of `CompareQuestion`, and
+    ``thresholds``. The last three only where the study asks for them.
     """
 
     stage: ClassVar[str] = "validate"
@@ -232,10 +289,11 @@ class ValidateAnswer:
     `confusion` (M, 4) true and false positives, true and false negatives at the frozen
     thresholds; `fold_auc` (F, M) the AUC of each fold's model alone; `batches` (2,) how many
     batches were estimated from the site's images and how many were too small; `images` their
-    number of slices. Step ``placements`` fills `placements` only. Step ``attention`` fills
-    `attention` only: sums over the patients of each class of where the network looks, by segment of
-    the myocardium (`common.aha.ATTENTION_SHAPES`). Step ``classifiers`` fills what is said of
-    scores, over the classifiers of the comparison.
+    number of slices. Step ``placements`` fills `placements` only, ``subgroups`` `subgroups`: see
+    `common.subgroup_cells`. Step ``attention`` fills `attention` only: sums over the patients of
+    each class of where the network looks, by segment of the myocardium
+    (`common.aha.ATTENTION_SHAPES`). Step ``classifiers`` fills what is said of scores, over the
+    classifiers of the comparison.
     """
 
     images: int = 0
@@ -247,6 +305,7 @@ class ValidateAnswer:
     fold_auc: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     placements: Arrays = field(default_factory=dict)
     attention: Arrays = field(default_factory=dict)
+    subgroups: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -273,11 +332,13 @@ class Refusal:
 
 Answer = (
     EnrolAnswer
+    | DescribeAnswer
     | HarmonizeAnswer
     | TrainAnswer
     | FuseAnswer
     | CalibrateAnswer
     | CompareAnswer
+    | CardAnswer
     | ValidateAnswer
 )
 
@@ -285,20 +346,24 @@ QUESTIONS: dict[str, type[Question]] = {
     question.stage: question
     for question in (
         EnrolQuestion,
+        DescribeQuestion,
         HarmonizeQuestion,
         TrainQuestion,
         FuseQuestion,
         CalibrateQuestion,
         CompareQuestion,
+        CardQuestion,
         ValidateQuestion,
     )
 }
 ANSWERS: dict[str, type[Answer]] = {
     "enrol": EnrolAnswer,
+    "describe": DescribeAnswer,
     "harmonize": HarmonizeAnswer,
     "train": TrainAnswer,
     "fuse": FuseAnswer,
     "calibrate": CalibrateAnswer,
     "compare": CompareAnswer,
+    "card": CardAnswer,
     "validate": ValidateAnswer,
 }

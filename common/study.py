@@ -18,6 +18,7 @@ from common.secure_sum import FEWEST
 from common.study_comparison import Comparison
 from common.study_explain import Explain
 from common.study_privacy import Privacy
+from common.study_report import Report
 from common.study_tables import (
     RESERVED_COLUMNS,
     ROBUST,
@@ -66,6 +67,7 @@ class Study(Section):
     secure_sum: SecureSum = SecureSum()
     privacy: Privacy = Privacy()
     explain: Explain = Explain()
+    report: Report = Report()
 
     @field_validator("sites")
     @classmethod
@@ -110,6 +112,8 @@ class Study(Section):
                 "may have fewer patients than the minimum. Switch secure_sum on, so that only "
                 "totals can be read, or leave the trees out"
             )
+        if self.report.compares and len(self.training_sites) < 2:
+            raise ValueError("report: one training site alone differs from nobody")
         return self
 
     def _refuse_impossible_quorum(self) -> None:
@@ -169,6 +173,11 @@ class Study(Section):
             raise ValueError(
                 "explain.attention: a study with privacy asks for no sums without noise that it "
                 "can do without. Leave attention out, or the privacy"
+            )
+        if self.report.on:
+            raise ValueError(
+                "report: its sums over patients are exact, and would tell of one patient what the "
+                "noise of [privacy] hides. Take [report] out, or set privacy.epsilon to 0"
             )
         if self.training.strategy in ROBUST:
             raise ValueError(

@@ -178,15 +178,27 @@ class OperatingPoint(Section):
     sensitivity: Fraction = 0.90
 
 
-Stage = Literal["enrol", "harmonize", "train", "fuse", "calibrate", "compare", "validate"]
+Stage = Literal[
+    "enrol",
+    "describe",
+    "harmonize",
+    "train",
+    "fuse",
+    "calibrate",
+    "compare",
+    "card",
+    "validate",
+]
 
 DEADLINES: dict[Stage, float] = {
     "enrol": 900.0,
+    "describe": 900.0,
     "harmonize": 3600.0,
     "train": 3600.0,
     "fuse": 3600.0,
     "calibrate": 3600.0,
     "compare": 3600.0,
+    "card": 3600.0,
     "validate": 7200.0,
 }
 """Seconds that the sites have for one question of each stage, where the study names none."""

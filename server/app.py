@@ -18,6 +18,7 @@ from common.heads import MODELS
 from common.release import Release
 from server import attention
 from server.comparison_results import comparison_results
+from server.described_results import described_results
 from server.directory import Directory
 from server.evidence import write_evidence
 from server.federation import Federation, Watch
@@ -29,9 +30,20 @@ from server.private.calibrate import NoisilyCalibrated
 from server.results import results
 from server.roster import Roster
 from server.run import RunFolder
-from server.stages import calibrate, compare, enrol, fuse, harmonize, train, validate
+from server.stages import (
+    calibrate,
+    card,
+    compare,
+    describe,
+    enrol,
+    fuse,
+    harmonize,
+    train,
+    validate,
+)
 from server.stages.calibrate import Calibrated
 from server.stages.fuse import Fused
+from server.subgroups import ask_subgroups
 
 
 def coordinator_app(
@@ -79,6 +91,10 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
     freeze = private_calibrate.run if study.privacy.everything else calibrate.run
     with _stage(run, watch, "enrol"):
         roster = enrol.run(federation, run)
+    described = None
+    if study.report.patients:
+        with _stage(run, watch, "describe"):
+            described = describe.run(federation, roster, study)
     with _stage(run, watch, "harmonize"):
         harmonized = solve(federation, roster, study, len(feature_names))
     with _stage(run, watch, "train"):
@@ -96,14 +112,20 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
             )
     release = _release(run, roster, feature_names, fused, calibrated)
     release.save(run.path / "release")
+    carded = None
+    if study.report.compares:
+        with _stage(run, watch, "card"):
+            carded = card.run(federation, roster, study, fused)
     with _stage(run, watch, "validate"):
         validated = validate.run(federation, roster, study, fused.folds, calibrated.thresholds)
+        subgroups = ask_subgroups(federation, roster, study, tuple(validated.answers))
         attended = attention.run(federation, roster, study, validated)
         looked = compare.look(federation, roster, study, compared) if compared else {}
     keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
     constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
     names = [*feature_names, *deep_names()]
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
+    found |= described_results(study, feature_names, described, carded, subgroups)
     found |= {} if attended is None else {"attention": attended}
     write_external(run.path / "release", found)
     if compared is not None:

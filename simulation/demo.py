@@ -30,6 +30,39 @@ augmentation = "geometry"
 
 [fusion]
 patient_score = "mean"
+
+# What the report tells beside: who the patients were, how well ComBat did, and subgroups.
+[report]
+patients = true
+features = true
+site_card = ["site", "vendor", "field_strength"]
+
+[[report.variables]]
+name = "age"
+kind = "numeric"
+lower = 15.0
+upper = 90.0
+width = 5.0
+bands = [50.0, 65.0]
+subgroups = true
+
+[[report.variables]]
+name = "sex"
+kind = "categorical"
+levels = ["F", "M"]
+subgroups = true
+
+[[report.variables]]
+name = "vendor"
+kind = "categorical"
+levels = ["Meridian", "Lumen", "Halden"]
+subgroups = true
+
+[[report.variables]]
+name = "field_strength"
+kind = "categorical"
+levels = ["1.5", "3"]
+subgroups = true
 """
 
 

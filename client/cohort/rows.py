@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ class SiteRows:
     batch : n names of ComBat batches
     covariates : the study's covariates, n values each; blank where missing
     origin : n pairs of a case and the index z of the slice in its files
+    described : the variables of the study's report, P values each; blank where missing
     """
 
     site: str
@@ -51,6 +52,7 @@ class SiteRows:
     batch: tuple[str, ...]
     covariates: dict[str, list[str]]
     origin: tuple[tuple[Case, int], ...] = ()
+    described: dict[str, list[str]] = field(default_factory=dict)
 
     def validates(self, fold: int) -> npt.NDArray[np.bool_]:
         """Say which slices belong to the fold's validation patients (n,)."""
@@ -168,6 +170,10 @@ def lay_out(
             for covariate in study.harmonization.covariates
         },
         origin=tuple(origin),
+        described={
+            variable.name: [patient.covariates.get(variable.name, "") for patient in patients]
+            for variable in study.report.variables
+        },
     )
 
 

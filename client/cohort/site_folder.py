@@ -30,7 +30,11 @@ _PACKAGES = ("myofed", "numpy", "SimpleITK", "nibabel", "pydicom")
 
 @dataclass(frozen=True)
 class SiteInfo:
-    """What site.json holds."""
+    """What site.json holds.
+
+    `left_out` counts the patients that the import left out, by the reasons of
+    `common.patient_flow`; None where that is not known of this site's own patients.
+    """
 
     name: str
     source: str
@@ -39,6 +43,7 @@ class SiteInfo:
     negative: str
     created: str
     versions: dict[str, str]
+    left_out: dict[str, int] | None = None
 
 
 class SiteFolder:
@@ -93,6 +98,7 @@ class SiteFolder:
         myocardium: int,
         positive: str,
         negative: str,
+        left_out: dict[str, int] | None = None,
     ) -> None:
         """Write site.json and cohort.csv into a folder that `new_site_folder` lent.
 
@@ -108,6 +114,7 @@ class SiteFolder:
             negative=negative,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             versions=package_versions(_PACKAGES),
+            left_out=left_out,
         )
         write_table(folder / TABLE_FILE, rows)
         text = json.dumps(asdict(info), indent=2, ensure_ascii=False)

@@ -14,7 +14,8 @@ from client.egress.minimum_cell import behind, require_cells, said_in
 from client.egress.passed import REAL, TEXT, WHOLE, Passed, field_of_scalar, numbers_in
 from client.egress.patients import Patients
 from client.egress.refused import refuse
-from client.egress.rules import FEATURES, SUMMED, rule_of
+from client.egress.report_rules import held_under_masks
+from client.egress.rules import FEATURES, is_summed, rule_of
 from client.egress.words import MASKED, PRIVATE, REFUSAL
 from common.errors import MyoFedError
 from common.message_parts import parts_of
@@ -66,11 +67,13 @@ def check(
     except TypeError as error:
         raise refuse(str(error)) from None
     fields = matched(rule.forms, *parts)
-    masks = study.secure_sum.enabled and question.stage in SUMMED
+    masks = study.secure_sum.enabled and is_summed(question)
     # Noise that hides each patient hides small cells as well.
     noisy = rule.name.endswith(PRIVATE)
     if not masks and not noisy:
         _require_minimum(study, question, answer, patients)
+    elif held_under_masks(question):
+        require_cells(study, said_in(study, question, answer))
     return Passed("answer", rule.name, fields, to_hide=masks)
 
 

@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 from client.egress.heads_rule import problem_sizes
 from client.egress.patients import Patients
 from client.egress.refused import refuse, too_few
+from client.egress.report_rules import counted_in
 from common.heads import VARIANTS
 from common.messages import (
     Answer,
     Arrays,
     CalibrateAnswer,
     CalibrateQuestion,
+    CardAnswer,
+    CardQuestion,
     CompareAnswer,
     CompareQuestion,
+    DescribeAnswer,
     EnrolAnswer,
     FuseAnswer,
     FuseQuestion,
@@ -78,6 +82,8 @@ def said_in(study: Study, question: Question, answer: Answer) -> list[Cell]:
             counts = {"the negative class": answer.negative, "the positive class": answer.positive}
             cells = [Cell(what, size, False) for what, size in counts.items()]
             cells.append(Cell("all of it", answer.slices, False))
+        case DescribeAnswer() | CardAnswer():
+            cells = [Cell(what, size) for what, size in counted_in(answer)]
         case HarmonizeAnswer():
             cells = _named(answer.sums, "count")
         case TrainAnswer():
@@ -94,6 +100,8 @@ def said_in(study: Study, question: Question, answer: Answer) -> list[Cell]:
             cells = _named(answer.sums, "count")
             cells += _counted("its histograms", answer.histograms.sum(axis=(1, 2)))
             cells += _counted("its sums within the site", answer.within[:, 2])
+        case ValidateAnswer() if answer.subgroups:
+            cells = [Cell(what, size) for what, size in counted_in(answer)]
         case ValidateAnswer():
             by_class = answer.placements.get("counts", answer.histograms.sum(axis=2))
             cells = [Cell("a class", int(one), False) for one in np.ravel(by_class)]
@@ -127,12 +135,12 @@ def behind(study: Study, question: Question, own: Patients) -> list[Cell]:
             return cells
         case TrainQuestion():
             return _of_folds(own, [question.fold])
-        case FuseQuestion(step="moments") | CompareQuestion(step="fit"):
+        case FuseQuestion(step="moments") | CompareQuestion(step="fit") | CardQuestion(step="sums"):
             return _of_folds(own, every)
         case FuseQuestion(step="heads"):
             asked = {fold for fold, _ in problem_sizes(study, question.problems)}
             return _of_folds(own, sorted(asked))
-        case FuseQuestion() | CalibrateQuestion() | CompareQuestion():
+        case FuseQuestion() | CalibrateQuestion() | CompareQuestion() | CardQuestion():
             return [held_out]
         case _:
             # Enrolment and validation, of all patients.

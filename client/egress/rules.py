@@ -14,13 +14,16 @@ from client.egress.enrol_rule import enrol_forms
 from client.egress.form import Form, Forms
 from client.egress.heads_rule import heads_forms
 from client.egress.refused import refuse
+from client.egress.report_rules import card_forms, describe_forms, subgroup_forms
 from common.aha import ATTENTION_SHAPES
 from common.covariates import covariate_spec
 from common.feature_names import DEEP_FEATURES, all_names
 from common.heads import MODELS, SCORED, VARIANTS
 from common.messages import (
     CalibrateQuestion,
+    CardQuestion,
     CompareQuestion,
+    DescribeQuestion,
     EnrolQuestion,
     FuseQuestion,
     HarmonizeQuestion,
@@ -37,8 +40,16 @@ from harmonization import combat_shapes
 FEATURES = len(all_names())
 """Radiomic features of a slice."""
 
-SUMMED = frozenset({"harmonize", "train", "fuse", "calibrate", "compare"})
+SUMMED = frozenset({"harmonize", "train", "fuse", "calibrate", "compare", "card"})
 """Stages whose answers leave under masks only, where the study sums under masks."""
+
+
+def is_summed(question: Question) -> bool:
+    """Say whether the answer leaves under masks only, where the study sums under masks."""
+    if isinstance(question, DescribeQuestion):
+        return question.step == "sums"
+    return question.stage in SUMMED
+
 
 _M = len(SCORED)
 _HISTOGRAM = Form("int64", (2, BINS))
@@ -67,8 +78,22 @@ def rule_of(study: Study, question: Question, features: int = FEATURES) -> Rule:
         itself.
     """
     noisy = _private_rule(study, question, features) if study.privacy.on else None
-    compared = _compared_rule(study, question, features) if study.comparison.on else None
-    return noisy or compared or _exact_rule(study, question, features)
+    further = _report_rule(study, question, features)
+    if study.comparison.on:
+        further = further or _compared_rule(study, question, features)
+    return noisy or further or _exact_rule(study, question, features)
+
+
+def _report_rule(study: Study, question: Question, features: int) -> Rule | None:
+    """Give the rule of a question for the report; None for any other."""
+    match question:
+        case DescribeQuestion(step=step) if study.report.patients:
+            return Rule(f"describe/{step}", describe_forms(study, step))
+        case CardQuestion(step=step) if study.report.compares:
+            return Rule(f"card/{step}", card_forms(study, step, features))
+        case ValidateQuestion(step="subgroups") if study.report.subgroups:
+            return Rule("validate/subgroups", _empty_validate() | subgroup_forms(study))
+    return None
 
 
 def _exact_rule(study: Study, question: Question, features: int) -> Rule:
@@ -243,6 +268,7 @@ def _attention() -> Forms:
 
 
 def _empty_validate() -> Forms:
+    """Nothing in the fields of the first step."""
     return {
         "images": Form("int", zero=True),
         "batches": Form("int64", (2,), zero=True),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from client.egress.report_words import REPORT_WORDS
+
 MASKED: Final = "/masked"
 """The ending of a rule's name where the answer left under masks."""
 
@@ -96,13 +98,15 @@ _WORDS: Final[dict[str, str]] = {
     REFUSAL: "No answer: a code and a fixed sentence, which say nothing of patients.",
 }
 
-RULES: Final = tuple(_WORDS)
+_ALL: Final = _WORDS | REPORT_WORDS
+
+RULES: Final = tuple(_ALL)
 """Every rule by which anything leaves; the answers of some may leave under masks."""
 
 
 def words_of(rule: str) -> str:
     """Say what a rule lets out; an unknown rule is said to be unknown."""
     base = rule.removesuffix(MASKED)
-    if base not in _WORDS:
+    if base not in _ALL:
         return "A rule that this release of MyoFed does not know."
-    return f"{_WORDS[base]} {_UNDER_MASKS}" if base != rule else _WORDS[base]
+    return f"{_ALL[base]} {_UNDER_MASKS}" if base != rule else _ALL[base]

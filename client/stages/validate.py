@@ -8,21 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 from client.context import SiteContext
+from client.described import levels_of, used
 from client.explain import attention
 from client.fold_features import fold_features
 from client.scoring import ensemble_scores, fold_scores, patient_scores
 from client.stages.compare import classifier_scores, standardised
 from client.stages.fuse import remembered
 from common.errors import RunError
-from common.messages import ValidateAnswer, ValidateQuestion
+from common.heads import under
+from common.messages import Arrays, ValidateAnswer, ValidateQuestion
 from common.release import folds_from_arrays
 from common.statistics.delong import delong_covariance, placement_sums
 from common.statistics.operating_point import confusion
 from common.statistics.scores import round_scores, score_histogram
+from common.subgroup_cells import subgroup_cells
 
 
 def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
-    """Answer the step ``scores``, ``placements``, ``attention`` or ``classifiers``.
+    """Answer one of the steps that `ValidateQuestion` lists.
 
     Raises
     ------
@@ -43,6 +46,8 @@ def answer(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
         return ValidateAnswer(placements=dict(sums.arrays()))
     if question.step == "classifiers":
         return _classifiers(question, context)
+    if question.step == "subgroups":
+        return ValidateAnswer(subgroups=_subgroups(context))
     return _scores(question, context)
 
 
@@ -53,7 +58,9 @@ def _scores(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
     features = [fold_features(rows, model, every, study, external=True) for model in models]
     heads = [model.heads for model in models]
     folds = fold_scores(rows, features, heads, study.fusion.patient_score)
-    context.memory.save("external-scores", {"scores": ensemble_scores(folds)})
+    thresholds = np.asarray(question.release["thresholds"], np.float64)
+    kept: Arrays = {"scores": ensemble_scores(folds), "thresholds": thresholds}
+    context.memory.save("external-scores", kept)
     if study.comparison.on:
         for fold, one in enumerate(features):
             context.memory.save(f"features-{fold}", one.arrays())
@@ -62,7 +69,7 @@ def _scores(question: ValidateQuestion, context: SiteContext) -> ValidateAnswer:
     effects = features[0].effects.values()
     small = sum(effect.mode == "identity" for effect in effects)
     return replace(
-        _measured(folds, rows.patient_labels, question.release["thresholds"]),
+        _measured(folds, rows.patient_labels, thresholds),
         images=int(rows.labels.size),
         batches=np.array([len(effects) - small, small], dtype=np.int64),
     )
@@ -77,16 +84,19 @@ def _classifiers(question: ValidateQuestion, context: SiteContext) -> ValidateAn
         by_slice = classifier_scores(study, standardised(columns, release, fold), release, fold)
         rule, count = study.fusion.patient_score, len(rows.patient_ids)
         folds.append(patient_scores(by_slice, rows.patient, count, rule))
-    return _measured(np.stack(folds), rows.patient_labels, release["thresholds"])
+    return _measured(
+        np.stack(folds), rows.patient_labels, np.asarray(release["thresholds"], np.float64)
+    )
 
 
 def _measured(
-    folds: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], given: npt.NDArray[np.generic]
+    folds: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    thresholds: npt.NDArray[np.float64],
 ) -> ValidateAnswer:
     """Measure the folds' patient scores (F, M, P), and their mean, at the frozen thresholds."""
     scores = ensemble_scores(folds)
     aucs, covariance = delong_covariance(scores, labels)
-    thresholds = np.asarray(given, np.float64)
     counts = [
         confusion(row, labels, float(threshold))
         for row, threshold in zip(scores, thresholds, strict=True)
@@ -99,3 +109,21 @@ def _measured(
         fold_auc=np.stack(alone),
         confusion=np.array([[c.tp, c.fp, c.tn, c.fn] for c in counts], dtype=np.int64),
     )
+
+
+def _subgroups(context: SiteContext) -> Arrays:
+    """Measure the study's subgroups by the scores and thresholds of the look that was."""
+    rows, study = context.rows, context.study
+    kept, chosen = context.memory.load("external-scores"), used(rows)
+    cells: Arrays = {}
+    for variable in study.report.subgroups:
+        own = subgroup_cells(
+            np.asarray(kept["scores"], np.float64)[:, chosen],
+            np.asarray(kept["thresholds"], np.float64),
+            rows.patient_labels[chosen],
+            levels_of(rows, variable),
+            variable,
+            study.cohort.minimum_patients_per_class,
+        )
+        cells |= under(own, variable.name)
+    return cells

@@ -19,7 +19,17 @@ from client.private import calibrate as private_calibrate
 from client.private import fuse as private_fuse
 from client.private import harmonize as private_harmonize
 from client.private import train as private_train
-from client.stages import calibrate, compare, enrol, fuse, harmonize, train, validate
+from client.stages import (
+    calibrate,
+    card,
+    compare,
+    describe,
+    enrol,
+    fuse,
+    harmonize,
+    train,
+    validate,
+)
 from client.worker.course import remember, require_in_turn
 from client.worker.receipts import Receipts, asked
 from client.worker.refused import answer_or_refuse
@@ -30,11 +40,13 @@ from common.study import Study
 
 STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
     "enrol": enrol.answer,
+    "describe": describe.answer,
     "harmonize": harmonize.answer,
     "train": train.answer,
     "fuse": fuse.answer,
     "calibrate": calibrate.answer,
     "compare": compare.answer,
+    "card": card.answer,
     "validate": validate.answer,
 }
 
@@ -45,7 +57,7 @@ PRIVATE_STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
 }
 """Where privacy covers everything, what answers in the place of a stage; training is one too."""
 
-EXTERNAL_STAGES = ("enrol", "validate")
+EXTERNAL_STAGES = ("enrol", "describe", "validate")
 """All that an external site answers: nothing of it enters a model."""
 
 

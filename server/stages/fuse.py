@@ -9,7 +9,7 @@ it out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from common.feature_names import DEEP_FEATURES
 from common.heads import VARIANTS, Head, Heads, below, heads_to_arrays, stack, under
 from common.messages import Arrays, EnrolAnswer, FuseAnswer, FuseQuestion
 from common.release import FoldModel, folds_to_arrays
+from common.statistics.components import Components, leading_components
 from common.statistics.discriminant import Discriminant, discriminant
 from common.statistics.distance import Distribution, shrunken
 from common.statistics.moments import Moments, Standardized, moment_shapes, standardize
@@ -49,7 +50,8 @@ class Fused:
 
     `stacks` are the fused heads' weights for the logits of radiomics and deep, by variant;
     `sites` are those that took part; `distributions` are of the features that the folds' harmonised
-    heads use, none where a study hides each patient.
+    heads use, none where a study hides each patient; `components` by fold and variant, where the
+    study compares its sites by them.
     """
 
     folds: list[FoldModel]
@@ -58,6 +60,7 @@ class Fused:
     rounds: int
     sites: tuple[str, ...]
     distributions: tuple[Distribution, ...] = ()
+    components: dict[str, Components] = field(default_factory=dict)
 
 
 def run(
@@ -106,7 +109,12 @@ def run(
         for fold, own in zip(folds, heads, strict=True)
     ]
     distributions = () if study.privacy.on else _distributions(complete, pooled, summed.answer)
-    return Fused(complete, choices, stacks, rounds, sites, distributions)
+    components = {
+        place: leading_components(own, radiomic, study.report.components)
+        for place, own in pooled.items()
+        if study.report.site_card
+    }
+    return Fused(complete, choices, stacks, rounds, sites, distributions, components)
 
 
 def _distributions(

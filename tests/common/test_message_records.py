@@ -17,8 +17,12 @@ from common.errors import MyoFedError, RunError
 from common.messages import (
     CalibrateAnswer,
     CalibrateQuestion,
+    CardAnswer,
+    CardQuestion,
     CompareAnswer,
     CompareQuestion,
+    DescribeAnswer,
+    DescribeQuestion,
     EnrolAnswer,
     EnrolQuestion,
     FuseAnswer,
@@ -76,9 +80,15 @@ EVERY: list[Any] = [
     CompareQuestion("f", "fit", 3, MIXED, MIXED),
     CompareAnswer(MIXED),
     CompareAnswer({}, HISTOGRAM[None], np.ones((1, 3))),
+    DescribeQuestion("f", "flow"),
+    DescribeAnswer(flow=MIXED),
+    DescribeAnswer(table=MIXED, sums=MIXED),
+    CardQuestion("f", "sums", MIXED),
+    CardAnswer(MIXED),
     ValidateQuestion("f", "scores", MIXED, {}),
     ValidateAnswer(),
     ValidateAnswer(3, placements=MIXED),
+    ValidateAnswer(subgroups=MIXED),
     Hidden("[]", RNG.integers(0, 2**32, (4, 3), np.uint32), np.zeros((0, 1), np.uint32)),
 ]
 

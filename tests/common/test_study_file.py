@@ -57,7 +57,7 @@ def holds(content: dict[str, Any], dotted: str) -> bool:
 
 def test_the_template_shows_every_key_at_its_default() -> None:
     content = tomllib.loads(template())
-    commented = {"harmonization.covariates"}
+    commented = {"harmonization.covariates", "report.variables"}
     wanted = keys_of(Study)
     assert len(wanted) > 40
     assert [key for key in wanted if not holds(content, key) and key not in commented] == []
@@ -98,8 +98,26 @@ def test_the_template_s_covariate_is_valid_once_its_hashes_are_taken_off() -> No
     )
 
 
+def test_the_template_s_variables_are_valid_once_their_hashes_are_taken_off() -> None:
+    lines = template().replace("patients = false", "patients = true").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("# [[report"))
+    lines[start:] = [line.removeprefix("# ").removeprefix("#") for line in lines[start:]]
+    study = parse_study("\n".join(lines))
+    age, sex = study.report.variables
+    assert (age.bins, age.groups) == (16, ("below 45", "45 to below 65", "65 and above"))
+    assert sex.groups == ("F", "M")
+    assert [one.name for one in study.report.subgroups] == ["age", "sex"]
+
+
 KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'a' * 43}"
 COVARIATE = '[[harmonization.covariates]]\nname = "{name}"\nkind = "{kind}"\n'
+NUMBER = """[[report.variables]]
+name = "age"
+kind = "numeric"
+lower = 1.0
+upper = 9.0
+width = 1.0
+"""
 TWICE = ROSTER.replace('name = "b"', 'name = "a"')
 NO_TRAIN = ROSTER.replace('"train"', '"external"')
 REFUSED: dict[str, tuple[str, str, str]] = {
@@ -124,6 +142,46 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "out of range": (ROSTER + "[training]\nrounds = 0\n", "rounds = 0", "greater than or equal"),
     "not a number": (ROSTER + "[cnn]\nwidth = nan\n", "width = nan", "cnn.width"),
     "a dotted key": (ROSTER.replace("\n", "\ncnn.width = -1\n", 1), "cnn.width = -1", "greater"),
+    "a report beside differential privacy": (
+        HIDING + "[privacy]\nepsilon = 4.0\ncovers = 'network'\n[report]\npatients = true\n",
+        "[report]",
+        "noise of [privacy] hides",
+    ),
+    "a number without bounds": (
+        ROSTER + "[report]\npatients = true\n" + NUMBER.replace("upper = 9.0\n", ""),
+        "[[report.variables]]",
+        "lower below upper",
+    ),
+    "bins that list patients": (
+        ROSTER + "[report]\npatients = true\n" + NUMBER.replace("9.0", "99.0"),
+        "[[report.variables]]",
+        "98 bins; 2 to 50",
+    ),
+    "subgroups of a number without bands": (
+        ROSTER + "[report]\npatients = true\n" + NUMBER + "subgroups = true\n",
+        "[[report.variables]]",
+        "needs bands",
+    ),
+    "two ways to cut a column": (
+        ROSTER + "[report]\npatients = true\n" + NUMBER * 2,
+        "[[report.variables]]",
+        "of the same column",
+    ),
+    "a variable that nobody asks for": (
+        ROSTER + "[report]\npatients = false\n" + NUMBER,
+        "[report]",
+        "nothing is asked of them",
+    ),
+    "a card of what is no variable": (
+        HIDING + "[report]\nsite_card = ['colour']\n",
+        "[report]",
+        "neither 'site' nor a variable",
+    ),
+    "a card of one training site": (
+        ROSTER + "[report]\nfeatures = true\n",
+        "[report]",
+        "one training site alone",
+    ),
     "two values that do not fit": (
         ROSTER + "[training]\nrounds = 3\naveraged_rounds = 4\n",
         "[training]",
@@ -327,6 +385,9 @@ def _changed(value: Any) -> list[Any]:
 OF_PRIVACY = {"privacy.epsilon", "privacy.features"}
 """Neither has another valid value while the rest of the table has its defaults."""
 
+OF_REPORT = {"report.variables", "report.site_card"}
+"""Likewise."""
+
 
 def test_the_fingerprint_changes_with_any_value() -> None:
     base = parse_study(THREE)
@@ -334,7 +395,7 @@ def test_the_fingerprint_changes_with_any_value() -> None:
     prints = {base.fingerprint}
     tried = 0
     for dotted in keys_of(Study):
-        if dotted in {"sites", "harmonization.covariates", *OF_PRIVACY}:
+        if dotted in {"sites", "harmonization.covariates", *OF_PRIVACY, *OF_REPORT}:
             continue
         *sections, key = dotted.split(".")
         for other in _changed(_at(content, sections)[key]):
@@ -364,7 +425,10 @@ def test_the_fingerprint_changes_with_any_value() -> None:
         "harmonization": content["harmonization"] | {"mode": "mean_only"},
     }
     other = {"privacy": bounded | {"features": areas | {"original_firstorder_Mean": [0, 200]}}}
-    for more in (swapped, aged, content | {"privacy": hiding}, content | covered):
+    card = content | {"report": content["report"] | {"site_card": ["site"]}}
+    sex = {"name": "sex", "kind": "categorical", "levels": ["F", "M"], "subgroups": True}
+    table = content | {"report": content["report"] | {"variables": [sex]}}
+    for more in (swapped, aged, card, table, content | {"privacy": hiding}, content | covered):
         assert Study.model_validate(more).fingerprint not in prints
     pair = [Study.model_validate(content | covered | more) for more in ({}, other)]
     assert pair[0].fingerprint != pair[1].fingerprint

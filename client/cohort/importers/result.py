@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from client.cohort.importers.split import take_part
 from client.cohort.site_folder import SiteFolder, check_names
 from client.cohort.table import CohortRow
 from common.errors import CohortError, Fault
+from common.patient_flow import EXCLUDED_LABEL, NO_IMAGE, NO_LABEL, NO_PHASE, OTHER_LABEL, REASONS
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Draft:
     skipped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    is_part: bool = False
 
     def __post_init__(self) -> None:
         check_names(self.name, self.positive, self.negative, self.myocardium)
@@ -62,7 +64,8 @@ class Draft:
         return False
 
     def take(self, part: tuple[int, int] | None, seed: int) -> None:
-        """Keep the patients of one part."""
+        """Keep the patients of one part; whom the import left out before is of all parts."""
+        self.is_part = part is not None
         labels = {
             patient: self.positive if self.positive in (r.label for r in rows) else rows[0].label
             for patient, rows in self.rows.items()
@@ -94,6 +97,7 @@ class Draft:
             myocardium=self.myocardium,
             positive=self.positive,
             negative=self.negative,
+            left_out=None if self.is_part else left_out(self.skipped),
         )
 
     def report(self, path: Path | str) -> ImportReport:
@@ -110,3 +114,23 @@ class Draft:
             tuple(self.notes),
             tuple(self.faults),
         )
+
+
+_NOT_PATIENTS = ("another centre", "not in part", "second folder")
+"""Beginnings of reasons for which a line, and no patient of this site, was left out."""
+
+
+def left_out(skipped: Mapping[str, int]) -> dict[str, int]:
+    """Count the patients that were left out by the reasons that a site may tell."""
+    found = dict.fromkeys((reason for reason in REASONS if reason != NO_PHASE), 0)
+    for why, count in skipped.items():
+        if why.startswith(_NOT_PATIENTS):
+            continue
+        if why == "no label":
+            reason = NO_LABEL
+        elif why == "label excluded":
+            reason = EXCLUDED_LABEL
+        else:
+            reason = OTHER_LABEL if why.endswith("neither class") else NO_IMAGE
+        found[reason] += count
+    return found

@@ -13,8 +13,12 @@ from egress_samples import FEATURES, Exchange, a_study, exchanges, some_rows
 from client.egress.guard import check
 from client.egress.patients import Patients
 from client.egress.refused import EgressRefused
+from client.egress.report_words import REPORT_WORDS
 from client.egress.words import PRIVATE, REFUSAL, RULES
 from common.study import Study
+
+NOT_HERE = {REFUSAL, *REPORT_WORDS}
+"""Rules that have tests of their own."""
 
 LEAST = 5
 """More than a minimum of the samples' sites, so that it is the answer that is changed."""
@@ -24,7 +28,7 @@ LEAST = 5
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Study, Exchange, Patients]]:
     study = a_study(cohort={"minimum_patients_per_class": LEAST})
     folder = tmp_path_factory.mktemp("sites")
-    names = [rule for rule in RULES if rule != REFUSAL and not rule.endswith(PRIVATE)]
+    names = [rule for rule in RULES if rule not in NOT_HERE and not rule.endswith(PRIVATE)]
     rows = exchanges(study, folder)
     return {
         name: (study, exchange, patients)

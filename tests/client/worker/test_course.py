@@ -18,6 +18,8 @@ from common.course import MOST_NEWTON_ROUNDS, OffCourse, describe, exchange_of, 
 from common.errors import RunError
 from common.messages import (
     CalibrateQuestion,
+    CardQuestion,
+    DescribeQuestion,
     EnrolQuestion,
     FuseQuestion,
     HarmonizeQuestion,
@@ -31,7 +33,14 @@ from common.records import Envelope, digest_of, from_answer, to_record
 
 AGE = {"covariates": [{"name": "age", "kind": "numeric"}], "missing": "mean"}
 TRAINING = {"rounds": 3, "averaged_rounds": 1}
-STUDY = make_study(("a", "b"), folds=2, training=TRAINING, harmonization=AGE)
+REPORT = {
+    "patients": True,
+    "site_card": ["site"],
+    "variables": [
+        {"name": "sex", "kind": "categorical", "levels": ["F", "M"], "subgroups": True},
+    ],
+}
+STUDY = make_study(("a", "b"), folds=2, training=TRAINING, harmonization=AGE, report=REPORT)
 F = STUDY.fingerprint
 
 
@@ -41,6 +50,8 @@ def training(fold: int, number: int, weights: float = 0.0) -> TrainQuestion:
 
 IN_ORDER: list[Question] = [
     EnrolQuestion(F),
+    DescribeQuestion(F, "flow"),
+    DescribeQuestion(F, "table"),
     HarmonizeQuestion(F, "covariates"),
     HarmonizeQuestion(F, "features"),
     *(training(fold, number) for fold in (0, 1) for number in (1, 2, 3)),
@@ -48,8 +59,11 @@ IN_ORDER: list[Question] = [
     *(FuseQuestion(F, "heads", number) for number in range(1, MOST_NEWTON_ROUNDS + 1)),
     FuseQuestion(F, "stack"),
     CalibrateQuestion(F, {}),
+    CardQuestion(F, "sums"),
+    CardQuestion(F, "held-out"),
     ValidateQuestion(F, "scores"),
     ValidateQuestion(F, "placements"),
+    ValidateQuestion(F, "subgroups"),
 ]
 
 NOT_ASKED: list[Question] = [
@@ -66,6 +80,10 @@ NOT_ASKED: list[Question] = [
     FuseQuestion(F, "stack", 7),
     FuseQuestion(F, "rows"),
     ValidateQuestion(F, "labels"),
+    # The study sums nothing under masks.
+    DescribeQuestion(F, "sums"),
+    DescribeQuestion(F, "rows"),
+    CardQuestion(F, "rows"),
 ]
 
 
@@ -103,6 +121,20 @@ def test_means_of_covariates_are_asked_only_where_the_study_fills_them() -> None
         with pytest.raises(OffCourse):
             position(HarmonizeQuestion(F, "covariates"), study)
         position(HarmonizeQuestion(F, "features"), study)
+
+
+def test_the_report_is_asked_only_as_far_as_the_study_says() -> None:
+    bare = make_study(("a", "b"))
+    for question in IN_ORDER:
+        if isinstance(question, DescribeQuestion | CardQuestion) or question == IN_ORDER[-1]:
+            with pytest.raises(OffCourse):
+                position(question, bare)
+    features = make_study(("a", "b"), report={"features": True})
+    position(CardQuestion(F, "sums"), features)
+    with pytest.raises(OffCourse):
+        position(CardQuestion(F, "held-out"), features)
+    hiding = make_study(("a", "b", "c"), report=REPORT, secure_sum={"enabled": True})
+    position(DescribeQuestion(F, "sums"), hiding)
 
 
 def test_all_may_come_in_order_and_each_again_word_for_word(context: SiteContext) -> None:
