@@ -76,6 +76,8 @@ def _position(question: Question, study: Study) -> Position | None:
             found = study.harmonization.fills, (1, 0)
         case HarmonizeQuestion(step="features"):
             found = True, (1, 1)
+        case HarmonizeQuestion(step="reproducibility"):
+            found = study.reduction.measures_icc, (1, 2)
         case TrainQuestion(fold=fold, round=number):
             fits = 0 <= fold < study.folds and 1 <= number <= study.training.rounds
             found = fits, (2, fold, number)

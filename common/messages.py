@@ -56,7 +56,8 @@ class HarmonizeQuestion(Question):
     """Sums for ComBat over the training patients of each fold.
 
     `step` is ``covariates`` (sums for the mean of covariates that some patients lack; only where
-    the study fills them) or ``features``. `means` answers the first step: fold f's covariate
+    the study fills them), ``features``, or ``reproducibility`` (how features agree over two masks;
+    only where the study has a minimum for that). `means` answers the first step: fold f's covariate
     means under the key ``f``.
     """
 
@@ -71,8 +72,9 @@ class HarmonizeAnswer:
 
     Step ``covariates``: sum and count of the observed values of each covariate. Step
     ``features``: the ComBat sums of `harmonization`; ``classes`` (2,), the number of slices of each
-    class; and ``filled``, how many values of each covariate the study's rule filled. Where a study
-    hides each patient, the ComBat sums alone, over patients and with noise.
+    class; and ``filled``, how many values of each covariate the study's rule filled. Step
+    ``reproducibility``: see `common.statistics.intraclass.PairSums`. Where a study hides each
+    patient, the ComBat sums alone, over patients and with noise.
     """
 
     sums: Arrays
@@ -124,8 +126,9 @@ class FuseQuestion(Question):
     ``index`` (n, 2), fold and variant (0 harmonised, 1 not) of each logistic problem; ``offsets``
     (n+1,), the bounds of each problem's columns in ``features``; ``coefficients``, the problems'
     coefficients one after the other, intercept first; ``class_weights``; and for each fold and
-    variant the columns' ``mean`` and ``sd``. For ``stack``, `model` holds each fold's chosen
-    radiomics and deep heads, and ``class_weights``.
+    variant the columns' ``mean`` and ``sd``, and where the study reduces by principal components
+    ``loadings`` (p, m), which make the first m columns of the p radiomic ones. For ``stack``,
+    `model` holds each fold's chosen radiomics and deep heads, and ``class_weights``.
     """
 
     stage: ClassVar[str] = "fuse"

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from common.secure_sum import FEWEST
 from common.study_privacy import Privacy
+from common.study_reduction import Reduction
 from common.study_tables import (
     RESERVED_COLUMNS,
     ROBUST,
@@ -58,6 +59,7 @@ class Study(Section):
     firewall: Firewall = Firewall()
     secure_sum: SecureSum = SecureSum()
     privacy: Privacy = Privacy()
+    reduction: Reduction = Reduction()
 
     @field_validator("sites")
     @classmethod
@@ -153,8 +155,18 @@ class Study(Section):
                 f"privacy: the strategy {self.training.strategy} throws away the answers of sites, "
                 "and every answer is paid for. Choose another strategy"
             )
+        if self.reduction.measures_icc:
+            raise ValueError(
+                "reduction.minimum_icc: the sums over two masks carry no noise, and with privacy "
+                "each would have to be paid for. Set it to 0"
+            )
         if not self.privacy.everything:
             return
+        if self.reduction != Reduction():
+            raise ValueError(
+                "reduction: with privacy that covers everything a study names its few features "
+                "in [privacy.features], and nothing is reduced. Leave the table out"
+            )
         asked = self.harmonization
         if asked.covariates or asked.reference or asked.batch != "site":
             raise ValueError(

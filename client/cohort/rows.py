@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from client.cohort.folds import draw_folds, draw_private_folds
 from client.cohort.patients import Case, Patient
+from client.cohort.second_masks import enough, second_features
 from client.cohort.site_folder import SiteFolder
 from client.imaging import cache
 from client.imaging import extract as imaging
@@ -36,6 +37,8 @@ class SiteRows:
     images, masks : (n, crop, crop) float32
     batch : n names of ComBat batches
     covariates : the study's covariates, n values each; blank where missing
+    second : (n, p) the same radiomics by a second mask, rows of NaN where there is none; None
+        where the study does not ask for it, or too few patients have one
     """
 
     site: str
@@ -49,6 +52,7 @@ class SiteRows:
     masks: npt.NDArray[np.float32]
     batch: tuple[str, ...]
     covariates: dict[str, list[str]]
+    second: npt.NDArray[np.float64] | None = None
 
     def validates(self, fold: int) -> npt.NDArray[np.bool_]:
         """Say which slices belong to the fold's validation patients (n,)."""
@@ -57,6 +61,13 @@ class SiteRows:
     def trains(self, fold: int) -> npt.NDArray[np.bool_]:
         """Say which slices belong to the fold's training patients (n,)."""
         return ~self.validates(fold)
+
+    @property
+    def paired(self) -> npt.NDArray[np.bool_]:
+        """Say which slices were measured with two masks (n,)."""
+        if self.second is None:
+            return np.zeros(self.labels.size, dtype=np.bool_)
+        return np.asarray(np.isfinite(self.second).all(axis=1))
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,11 @@ def lay_out(
             f"Site {source.name} has no case of the study's phases ({phases}).",
             "Correct the column phase, or the study's cohort.phases.",
         )
+    again = None
+    if study.reduction.measures_icc and not external:
+        first = cases_of(source, patients, study)
+        cases = [case for _, case in pairs]
+        again = second_features(first, cases, measured, study, source.cache, workers)
     number = {patient.patient_id: index for index, patient in enumerate(patients)}
     owners, labels, features, images, masks = [], [], [], [], []
     for (patient, case), result in zip(pairs, measured, strict=True):
@@ -148,6 +164,10 @@ def lay_out(
         folds = draw_private_folds(patient_ids, study, source.name)
     elif not external:
         folds = draw_folds(patient_labels, study, source.name)
+    second = None
+    if again is not None:
+        second = np.concatenate([own[_chosen(len(own), study)] for own in again])
+        second = enough(_transformed(second, study), owner, folds, study)
     return SiteRows(
         site=source.name,
         patient_ids=patient_ids,
@@ -163,6 +183,7 @@ def lay_out(
             covariate.name: [patients[index].covariates.get(covariate.name, "") for index in owner]
             for covariate in study.harmonization.covariates
         },
+        second=second,
     )
 
 

@@ -26,6 +26,7 @@ from common.messages import (
     ValidateQuestion,
 )
 from common.privacy.histograms import COARSE
+from common.statistics.intraclass import PairSums, pair_shapes
 from common.statistics.moments import Moments, moment_shapes
 from common.statistics.scores import BINS
 from common.study import Study
@@ -75,6 +76,8 @@ def _exact_rule(study: Study, question: Question, features: int) -> Rule:
             name, forms = "harmonize/covariates", _covariates(study)
         case HarmonizeQuestion(step="features"):
             name, forms = "harmonize/features", _features(study, features)
+        case HarmonizeQuestion(step="reproducibility") if study.reduction.measures_icc:
+            name, forms = "harmonize/reproducibility", _pairs(study, features)
         case TrainQuestion():
             name, forms = "train", _train(study, question)
         case FuseQuestion(step="moments"):
@@ -118,6 +121,14 @@ def _features(study: Study, features: int) -> Forms:
     own |= {
         "classes": Form("int64", (2,)),
         "filled": Form("int64", (len(study.harmonization.covariates),)),
+    }
+    return _folds(study, own)
+
+
+def _pairs(study: Study, features: int) -> Forms:
+    own = {
+        name: Form("int64" if name in PairSums.integers else "float64", shape)
+        for name, shape in pair_shapes(features).items()
     }
     return _folds(study, own)
 

@@ -31,6 +31,11 @@ _WORDS: Final[dict[str, str]] = {
         "ComBat sums over all training slices of each fold: sums and products of image features "
         "and covariates, slices of each class, values that were filled; no single patient."
     ),
+    "harmonize/reproducibility": (
+        "For each image feature, three sums over all training slices of each fold that have two "
+        "masks: how slices differ, how the masks differ; and how many slices and patients these "
+        "were. No single patient."
+    ),
     "train": (
         "How the network's weights changed by training on all training slices of a fold; how many "
         "slices and patients these were; loss and a histogram of scores over the fold's validation "

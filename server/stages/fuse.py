@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.feature_names import DEEP_FEATURES
-from common.heads import VARIANTS, Head, Heads, below, heads_to_arrays, stack, under
+from common.heads import VARIANTS, Heads, below, heads_to_arrays, stack, under
 from common.messages import Arrays, EnrolAnswer, FuseAnswer, FuseQuestion
 from common.release import FoldModel, folds_to_arrays
 from common.statistics.discriminant import Discriminant, discriminant
-from common.statistics.moments import Moments, Standardized, moment_shapes, standardize
+from common.statistics.moments import Moments, moment_shapes, standardize
 from common.statistics.newton import LogisticState
 from common.statistics.scores import BINS
 from common.statistics.sums import unpack_symmetric
@@ -35,6 +35,7 @@ from server.firewall import (
     require_products,
 )
 from server.newton_rounds import newton_rounds
+from server.reduction import Columns, columns_of
 from server.roster import Roster
 from server.run import RunFolder
 from server.stages.harmonize import Harmonized
@@ -47,7 +48,7 @@ class Fused:
     """The folds with their heads; what was chosen for each (model, variant) with a LASSO.
 
     `stacks` are the fused heads' weights for the logits of radiomics and deep, by variant;
-    `sites` are those that took part.
+    `sites` are those that took part; `columns` what the harmonised heads of each fold chose from.
     """
 
     folds: list[FoldModel]
@@ -55,6 +56,7 @@ class Fused:
     stacks: dict[str, Discriminant]
     rounds: int
     sites: tuple[str, ...]
+    columns: Sequence[Columns] = ()
 
 
 def run(
@@ -85,12 +87,14 @@ def run(
     )
     # A site that was found unfit when the run went on is not asked again.
     sites = tuple(site for site in summed.sites if site in roster.train)
-    pooled = _pooled(federation.run, summed.answer)
+    pooled = _pooled(federation.run, summed.answer, radiomic, harmonized.icc)
     found = [
         one
         for fold in range(study.folds)
         for number, variant in enumerate(VARIANTS)
-        for one in candidates(fold, variant, pooled[f"{fold}.{number}"], radiomic, study.fusion)
+        for one in candidates(
+            fold, variant, pooled[f"{fold}.{number}"], study.fusion, study.reduction
+        )
     ]
     states, losses, rounds = newton_rounds(
         federation, sites, roster, found, pooled, harmonized.class_weights
@@ -102,7 +106,8 @@ def run(
         FoldModel(fold.reference, fold.means, fold.weights, own | _fused(own, stacks))
         for fold, own in zip(folds, heads, strict=True)
     ]
-    return Fused(complete, choices, stacks, rounds, sites)
+    columns = [pooled[f"{fold}.0"] for fold in range(study.folds)]
+    return Fused(complete, choices, stacks, rounds, sites, columns)
 
 
 def without_heads(
@@ -140,16 +145,28 @@ def _stacks(
     }
 
 
-def _pooled(run_folder: RunFolder, answer: FuseAnswer) -> dict[str, Standardized]:
-    """Standardise by the moments of each fold and variant; write down how the networks do."""
-    folds = range(run_folder.study.folds)
-    rounds = run_folder.study.training.rounds
+def _pooled(
+    run_folder: RunFolder, answer: FuseAnswer, radiomic: int, icc: Sequence[NDArray[np.float64]]
+) -> dict[str, Columns]:
+    """Make the columns of each fold and variant of its moments; write down how the networks do."""
+    study = run_folder.study
+    folds = range(study.folds)
+    rounds = study.training.rounds
     for fold in folds:
         validation = np.asarray(answer.sums[f"{fold}.validation"], np.float64)
         histogram = np.asarray(answer.sums[f"{fold}.histogram"], np.int64)
         record(run_folder, fold, rounds, validation, histogram, averaged=True)
-    groups = [f"{fold}.{number}" for fold in folds for number in range(len(VARIANTS))]
-    return {group: standardize(Moments.from_arrays(below(answer.sums, group))) for group in groups}
+    return {
+        f"{fold}.{number}": columns_of(
+            standardize(Moments.from_arrays(below(answer.sums, f"{fold}.{number}"))),
+            radiomic,
+            study.fusion,
+            study.reduction,
+            icc[fold] if icc else None,
+        )
+        for fold in folds
+        for number in range(len(VARIANTS))
+    }
 
 
 def _moments_check(
@@ -236,14 +253,11 @@ def _heads(
     found: list[Candidate],
     states: list[LogisticState],
     choices: dict[tuple[str, str], Choice],
-    pooled: dict[str, Standardized],
+    pooled: dict[str, Columns],
 ) -> Heads:
     heads: Heads = {}
     for one, state in zip(found, states, strict=True):
         key = (one.model, one.variant)
         if one.fold == fold and one.choice == choices[key]:
-            scale = pooled[one.group]
-            heads[key] = Head(
-                one.features, scale.mean[one.features], scale.sd[one.features], state.coef
-            )
+            heads[key] = pooled[one.group].head(one.features, state.coef)
     return heads

@@ -319,7 +319,7 @@ def _changed(value: Any) -> list[Any]:
         return [value | {"train": 60.0}]
     if isinstance(value, str):
         words = ("none", "site", "all", "middle", "image", "minmax", "haar", "scanner", "mean")
-        words += ("network", "dense", "adam")
+        words += ("network", "dense", "adam", "pca", "dilated", "consistency")
         return [*words, "mean_only", "fedadam", "geometry", "refuse", "a", "xyz"]
     return [[*value, *value[:1]], [*value, "extra"], [*value, "b"]]
 
