@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.identity import line_fingerprint
 from common.study import Study
+from common.study_reduction import Reduction
 from common.study_tables import DEADLINES, Site
 
 Lines = list[tuple[str, str]]
@@ -23,6 +24,13 @@ _SUMS: dict[str, str] = {
 }
 """What each stage of training needs of a site, in words for a person; the names are the stages'."""
 
+_TRIALS = (
+    "as for train, of each network that is tried out; numbers of patients and slices, and how many "
+    "validation patients of the first fold have which score"
+)
+"""What the search for settings needs of a site, where a study has one."""
+_PAIRS = "; and how features differ over two masks of the same slices, where patients have both"
+
 _NEVER = "images, masks, rows and names of patients, private keys of this site"
 
 
@@ -36,12 +44,14 @@ def what_runs(study: Study, own: Site) -> Lines:
         ("study", f"{study.name}: {study.outcome.positive} against {study.outcome.negative}"),
         ("fingerprint", study.fingerprint),
         *(("site", _site(site, own)) for site in study.sites),
-        ("stages", f"{', '.join(DEADLINES)} (only of external sites, which never train)"),
+        ("stages", f"{', '.join(_stages(study))} (only of external sites, which never train)"),
+        *([("search", _search(study))] if study.search.on else []),
         (
             "training",
             f"{training.rounds} rounds of {_length(study)}, {training.strategy}, "
-            f"network of width {study.cnn.width:g}{times}",
+            f"network of width {'as found' if study.search.on else f'{study.cnn.width:g}'}{times}",
         ),
+        *([("reduction", _reduction(study))] if study.reduction != Reduction() else []),
         ("recipe", _recipe(study)),
         ("harmonisation", _harmonisation(study)),
         *([("privacy", _privacy(study))] if study.privacy.on else []),
@@ -76,7 +86,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
         how = "in the clear, of this site alone"
     return [
         ("enrol", f"in the clear: {_FIRST}{', a public key for the masks' if masked else ''}"),
-        *((stage, f"{how}: {what}") for stage, what in (_SUMS | _noisy(study)).items()),
+        *((stage, f"{how}: {what}") for stage, what in _sums(study).items()),
         ("validate", "nothing: external sites only are asked"),
         ("never", _NEVER),
     ]
@@ -117,6 +127,45 @@ def _what_remains(study: Study) -> str:
         "this site's folder: myofed site budget."
         + ("" if privacy.everything else " Sums of the other stages carry no noise.")
     )
+
+
+def _stages(study: Study) -> list[str]:
+    """Name the stages of a study in their order."""
+    named: list[str] = list(DEADLINES)
+    if study.search.on:
+        named.insert(named.index("train"), "search")
+    return named
+
+
+def _sums(study: Study) -> dict[str, str]:
+    """Say what each stage of this study needs of a training site, in their order."""
+    words = _SUMS | _noisy(study)
+    if study.reduction.measures_icc:
+        words["harmonize"] += _PAIRS
+    if study.search.on:
+        words["search"] = _TRIALS
+    return {stage: words[stage] for stage in _stages(study) if stage in words}
+
+
+def _search(study: Study) -> str:
+    asked = study.search
+    values = ", ".join(
+        f"{name} {' or '.join(f'{value:g}' for value in found)}"
+        for name, found in (
+            ("width", asked.widths),
+            ("learning rate", asked.learning_rates),
+            ("dropout", asked.dropouts),
+        )
+    )
+    rounds = sum(rung.cost for rung in asked.rungs)
+    return f"{asked.trials} networks are tried out first, in {rounds} rounds together: {values}"
+
+
+def _reduction(study: Study) -> str:
+    asked = study.reduction
+    said = {"lasso": "LASSO", "pruning": "correlation pruning", "pca": "principal components"}
+    least = f"; an intra-class correlation over two masks ({asked.second_mask}) of at least "
+    return said[asked.method] + (f"{least}{asked.minimum_icc:g}" if asked.measures_icc else "")
 
 
 def _noisy(study: Study) -> dict[str, str]:

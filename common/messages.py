@@ -86,11 +86,35 @@ class TrainQuestion(Question):
 
     How long and how is what the approved study says. `weights` is the network as one flat float32
     vector, `slices` the number by which sites reckon their shares: all training slices of the fold;
-    or, where the study hides each patient, all patients that the sites enrolled.
+    or, where the study hides each patient, all patients that the sites enrolled. `trial` is the one
+    by whose settings the network is trained, where the study searched for them, else 0.
     """
 
     stage: ClassVar[str] = "train"
     fold: int
+    round: int
+    slices: int
+    class_weights: NDArray[np.float64]
+    weights: NDArray[np.float32]
+    trial: int = 0
+
+
+@dataclass(frozen=True)
+class SearchQuestion(Question):
+    """Train a trial's network for a round (step ``train``), or ``measure`` it as received.
+
+    The trial's settings follow from the approved study and its number (`common.trials`). `rung` is
+    where the search stands, `place` the trial's among those of the rung, from 0; `round` counts
+    from the trial's beginning, and is that of the weights received where they are measured. The
+    rest is as in `TrainQuestion`, and of the first fold. The answer is a `TrainAnswer`: of a
+    measurement `validation` and `histogram` alone.
+    """
+
+    stage: ClassVar[str] = "search"
+    step: str
+    rung: int
+    place: int
+    trial: int
     round: int
     slices: int
     class_weights: NDArray[np.float64]
@@ -242,6 +266,7 @@ QUESTIONS: dict[str, type[Question]] = {
     for question in (
         EnrolQuestion,
         HarmonizeQuestion,
+        SearchQuestion,
         TrainQuestion,
         FuseQuestion,
         CalibrateQuestion,
@@ -251,6 +276,7 @@ QUESTIONS: dict[str, type[Question]] = {
 ANSWERS: dict[str, type[Answer]] = {
     "enrol": EnrolAnswer,
     "harmonize": HarmonizeAnswer,
+    "search": TrainAnswer,
     "train": TrainAnswer,
     "fuse": FuseAnswer,
     "calibrate": CalibrateAnswer,

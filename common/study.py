@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from common.secure_sum import FEWEST
 from common.study_privacy import Privacy
 from common.study_reduction import Reduction
+from common.study_search import Search
 from common.study_tables import (
     RESERVED_COLUMNS,
     ROBUST,
@@ -60,6 +61,7 @@ class Study(Section):
     secure_sum: SecureSum = SecureSum()
     privacy: Privacy = Privacy()
     reduction: Reduction = Reduction()
+    search: Search = Search()
 
     @field_validator("sites")
     @classmethod
@@ -155,6 +157,11 @@ class Study(Section):
                 f"privacy: the strategy {self.training.strategy} throws away the answers of sites, "
                 "and every answer is paid for. Choose another strategy"
             )
+        if self.search.on:
+            raise ValueError(
+                "search.budget: with privacy every round of every trial would have to be paid for, "
+                "and little would be left for the network itself. Set it to 0"
+            )
         if self.reduction.measures_icc:
             raise ValueError(
                 "reduction.minimum_icc: the sums over two masks carry no noise, and with privacy "
@@ -215,8 +222,9 @@ class Study(Section):
         return self.quorum.min_sites or len(self.training_sites)
 
     def deadline(self, stage: str) -> float:
-        """Seconds that the sites have for one question of a stage."""
-        return {str(name): limit for name, limit in self.quorum.deadline_seconds.items()}[stage]
+        """Seconds that the sites have for one question of a stage; a trial's are training's."""
+        named = "train" if stage == "search" else stage
+        return {str(name): limit for name, limit in self.quorum.deadline_seconds.items()}[named]
 
     def radiomics_used(self, measured: Sequence[str]) -> list[str]:
         """Names of the radiomic features that the study uses, of those that are measured."""

@@ -25,9 +25,10 @@ from server.private.calibrate import NoisilyCalibrated
 from server.results import results
 from server.roster import Roster
 from server.run import RunFolder
-from server.stages import calibrate, enrol, fuse, harmonize, train, validate
+from server.stages import calibrate, enrol, fuse, harmonize, search, train, validate
 from server.stages.calibrate import Calibrated
 from server.stages.fuse import Fused
+from server.stages.search import Searched
 
 
 def coordinator_app(
@@ -77,10 +78,14 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
         roster = enrol.run(federation, run)
     with _stage(run, watch, "harmonize"):
         harmonized = solve(federation, roster, study, len(feature_names))
+    searched = Searched()
+    if study.search.on:
+        with _stage(run, watch, "search"):
+            searched = search.run(federation, run, roster, harmonized)
     with _stage(run, watch, "train"):
-        weights = train.run(federation, run, roster, harmonized)
+        weights = train.run(federation, run, roster, harmonized, searched.chosen)
     with _stage(run, watch, "fuse"):
-        fused = select(federation, roster, study, harmonized, weights)
+        fused = select(federation, roster, study, harmonized, weights, searched.chosen)
     with _stage(run, watch, "calibrate"):
         calibrated = freeze(federation, roster, fused.sites, study, fused.folds)
     release = _release(run, roster, feature_names, fused, calibrated)
@@ -91,6 +96,7 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
     constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
     names = [*feature_names, *deep_names()]
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
+    found["search"] = searched.results(study)
     (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
     write_json(run.path / "results.json", found)
     run.finish()

@@ -31,11 +31,13 @@ from common.messages import (
     HarmonizeAnswer,
     HarmonizeQuestion,
     Question,
+    SearchQuestion,
     TrainAnswer,
     TrainQuestion,
     ValidateAnswer,
 )
 from common.study import Study
+from common.trials import FOLD
 
 Weights = NDArray[np.float64]
 
@@ -113,6 +115,8 @@ def behind(study: Study, question: Question, own: Patients) -> list[Cell]:
                     for name, counts in own.observed.items()
                     for fold, one in enumerate(counts)
                 ]
+        case SearchQuestion():
+            cells = _of_folds(own, [FOLD])
         case TrainQuestion():
             cells = _of_folds(own, [question.fold])
         case FuseQuestion(step="moments"):

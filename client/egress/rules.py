@@ -13,6 +13,7 @@ from client.egress.enrol_rule import enrol_forms
 from client.egress.form import Form, Forms
 from client.egress.heads_rule import heads_forms
 from client.egress.refused import refuse
+from common.course import in_search
 from common.covariates import covariate_spec
 from common.feature_names import DEEP_FEATURES, all_names
 from common.heads import MODELS, SCORED, VARIANTS
@@ -22,6 +23,7 @@ from common.messages import (
     FuseQuestion,
     HarmonizeQuestion,
     Question,
+    SearchQuestion,
     TrainQuestion,
     ValidateQuestion,
 )
@@ -35,7 +37,7 @@ from harmonization import combat_shapes
 FEATURES = len(all_names())
 """Radiomic features of a slice."""
 
-SUMMED = frozenset({"harmonize", "train", "fuse", "calibrate"})
+SUMMED = frozenset({"harmonize", "search", "train", "fuse", "calibrate"})
 """Stages whose answers leave under masks only, where the study sums under masks."""
 
 _M = len(SCORED)
@@ -64,6 +66,8 @@ def rule_of(study: Study, question: Question, features: int = FEATURES) -> Rule:
         There is no such stage, step, fold or round in the study, or the question does not fit
         itself.
     """
+    if isinstance(question, SearchQuestion):
+        return Rule(f"search/{question.step}", _search(study, question))
     noisy = _private_rule(study, question, features) if study.privacy.on else None
     return noisy or _exact_rule(study, question, features)
 
@@ -143,6 +147,21 @@ def _train(study: Study, question: TrainQuestion) -> Forms:
         "change": Form("float32", (question.weights.size,)),
         "validation": Form("float64", (2,)),
         "histogram": _HISTOGRAM,
+    }
+
+
+def _search(study: Study, question: SearchQuestion) -> Forms:
+    """A round of a trial says nothing of validation, and a measurement nothing else."""
+    if in_search(question, study) is None:
+        raise refuse(f"the study has no such trial in rung {question.rung}")
+    trains = question.step == "train"
+    return {
+        "slices": Form("int", zero=not trains),
+        "patients": Form("int", zero=not trains),
+        "loss": Form("float", zero=not trains),
+        "change": Form("float32", (question.weights.size if trains else 0,)),
+        "validation": Form("float64", (2,), zero=trains),
+        "histogram": replace(_HISTOGRAM, zero=trains),
     }
 
 

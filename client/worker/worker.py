@@ -19,7 +19,7 @@ from client.private import calibrate as private_calibrate
 from client.private import fuse as private_fuse
 from client.private import harmonize as private_harmonize
 from client.private import train as private_train
-from client.stages import calibrate, enrol, fuse, harmonize, train, validate
+from client.stages import calibrate, enrol, fuse, harmonize, search, train, validate
 from client.worker.course import remember, require_in_turn
 from client.worker.receipts import Receipts, asked
 from client.worker.refused import answer_or_refuse
@@ -31,6 +31,7 @@ from common.study import Study
 STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
     "enrol": enrol.answer,
     "harmonize": harmonize.answer,
+    "search": search.answer,
     "train": train.answer,
     "fuse": fuse.answer,
     "calibrate": calibrate.answer,

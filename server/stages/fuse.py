@@ -9,7 +9,7 @@ it out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from common.statistics.newton import LogisticState
 from common.statistics.scores import BINS
 from common.statistics.sums import unpack_symmetric
 from common.study import Study
+from common.trials import OWN
 from server.candidates import Candidate, Choice, candidates, choose
 from server.federation import Federation
 from server.firewall import (
@@ -65,13 +66,16 @@ def run(
     study: Study,
     harmonized: Harmonized,
     weights: list[NDArray[np.float32]],
+    trial: int = OWN,
 ) -> Fused:
     """Fit the three heads of every fold, harmonised and not.
+
+    `trial` is the one of the study's search by whose settings the networks are built.
 
     The sites that answer the first question are asked all the others: it leaves the features at
     the site.
     """
-    folds = without_heads(harmonized, weights)
+    folds = without_heads(harmonized, weights, trial)
     model = folds_to_arrays(folds) | {
         "class_weights": harmonized.class_weights,
         "network_weights": network_weights(study, harmonized.class_weights),
@@ -103,7 +107,7 @@ def run(
     heads = [_heads(fold, found, states, choices, pooled) for fold in range(study.folds)]
     stacks = _stacks(federation, sites, roster, study, heads, harmonized.class_weights)
     complete = [
-        FoldModel(fold.reference, fold.means, fold.weights, own | _fused(own, stacks))
+        replace(fold, heads=own | _fused(own, stacks))
         for fold, own in zip(folds, heads, strict=True)
     ]
     columns = [pooled[f"{fold}.0"] for fold in range(study.folds)]
@@ -111,11 +115,11 @@ def run(
 
 
 def without_heads(
-    harmonized: Harmonized, weights: Sequence[NDArray[np.float32]]
+    harmonized: Harmonized, weights: Sequence[NDArray[np.float32]], trial: int = OWN
 ) -> list[FoldModel]:
     """Put what harmonisation and training made of each fold together."""
     parts = zip(harmonized.references, harmonized.means, weights, strict=True)
-    return [FoldModel(*own) for own in parts]
+    return [FoldModel(*own, trial=trial) for own in parts]
 
 
 def _stacks(
