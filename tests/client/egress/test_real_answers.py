@@ -15,6 +15,7 @@ from client.egress.guard import check
 from client.egress.patients import Patients
 from client.egress.refused import EgressRefused
 from client.egress.words import PRIVATE, REFUSAL, RULES, words_of
+from common.course import exchange_of
 from common.message_parts import parts_of
 from common.study import Study
 
