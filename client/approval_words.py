@@ -6,6 +6,7 @@ from client.report_words import asked_for_report, leaves_for_report
 from common.identity import line_fingerprint
 from common.leave_one_out import family
 from common.study import Study
+from common.study_reduction import Reduction
 from common.study_tables import DEADLINES, Site
 
 Lines = list[tuple[str, str]]
@@ -31,6 +32,12 @@ _SCORES = (
     "and batches; with several external sites, sums to compare the models over all of them"
 )
 """What a site is asked where it is external, in every study."""
+_TRIALS = (
+    "as for train, of each network that is tried out; numbers of patients and slices, and how many "
+    "validation patients of the first fold have which score"
+)
+"""What the search for settings needs of a site, where a study has one."""
+_PAIRS = "; and how features differ over two masks of the same slices, where patients have both"
 
 _NEVER = "images, masks, rows and names of patients, private keys of this site"
 
@@ -46,11 +53,13 @@ def what_runs(study: Study, own: Site) -> Lines:
         ("fingerprint", study.fingerprint),
         *(("site", _site(site, own)) for site in study.sites),
         ("stages", f"{', '.join(_stages(study))} (only of external sites, which never train)"),
+        *([("search", _search(study))] if study.search.on else []),
         (
             "training",
             f"{training.rounds} rounds of {_length(study)}, {training.strategy}, "
-            f"network of width {study.cnn.width:g}{times}",
+            f"network of width {'as found' if study.search.on else f'{study.cnn.width:g}'}{times}",
         ),
+        *([("reduction", _reduction(study))] if study.reduction != Reduction() else []),
         ("recipe", _recipe(study)),
         ("harmonisation", _harmonisation(study)),
         *([("privacy", _privacy(study))] if study.privacy.on else []),
@@ -82,8 +91,7 @@ def what_leaves(study: Study, own: Site) -> Lines:
         how = "in the clear, of this site alone"
     return [
         ("enrol", f"in the clear: {_FIRST}{', a public key for the masks' if masked else ''}"),
-        *((stage, f"{how}: {what}") for stage, what in (_SUMS | _noisy(study)).items()),
-        *([("compare", f"{how}: {_compared(study)}")] if study.comparison.on else []),
+        *((stage, f"{how}: {what}") for stage, what in _sums(study).items()),
         *leaves_for_report(study, own),
         (
             "validate",
@@ -169,7 +177,10 @@ def _stages(study: Study) -> list[str]:
         "compare": not study.comparison.on,
         "card": not study.report.compares,
     }
-    return [stage for stage in DEADLINES if not off.get(stage, False)]
+    named: list[str] = [stage for stage in DEADLINES if not off.get(stage, False)]
+    if study.search.on:
+        named.insert(named.index("train"), "search")
+    return named
 
 
 def _length(study: Study) -> str:
@@ -204,6 +215,39 @@ def _compared(study: Study) -> str:
         f"slices{nodes}; how many validation patients of each class have which score, AUC times "
         "patients"
     )
+
+
+def _sums(study: Study) -> dict[str, str]:
+    """Say what each stage of this study needs of a training site, in their order."""
+    words = _SUMS | _noisy(study)
+    if study.reduction.measures_icc:
+        words["harmonize"] += _PAIRS
+    if study.search.on:
+        words["search"] = _TRIALS
+    if study.comparison.on:
+        words["compare"] = _compared(study)
+    return {stage: words[stage] for stage in _stages(study) if stage in words}
+
+
+def _search(study: Study) -> str:
+    asked = study.search
+    values = ", ".join(
+        f"{name} {' or '.join(f'{value:g}' for value in found)}"
+        for name, found in (
+            ("width", asked.widths),
+            ("learning rate", asked.learning_rates),
+            ("dropout", asked.dropouts),
+        )
+    )
+    rounds = sum(rung.cost for rung in asked.rungs)
+    return f"{asked.trials} networks are tried out first, in {rounds} rounds together: {values}"
+
+
+def _reduction(study: Study) -> str:
+    asked = study.reduction
+    said = {"lasso": "LASSO", "pruning": "correlation pruning", "pca": "principal components"}
+    least = f"; an intra-class correlation over two masks ({asked.second_mask}) of at least "
+    return said[asked.method] + (f"{least}{asked.minimum_icc:g}" if asked.measures_icc else "")
 
 
 def _noisy(study: Study) -> dict[str, str]:

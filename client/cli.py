@@ -114,13 +114,20 @@ def extract_site(site: SiteFolder, study: Study, workers: int | None = None) -> 
         Cases cannot be used; all are listed.
     """
     from client.cohort.rows import Source, cases_of
+    from client.cohort.second_masks import second_cases
     from client.imaging.extract import extract_cases
     from client.imaging.recipes import preprocessing_of, radiomics_of
 
     source = Source(site.name, site.cache, site.myocardium)
+    patients = site.patients()
+    cases = cases_of(source, patients, study)
+    phases = study.cohort.phases
+    own = [case for one in patients for case in one.cases if case.phase in phases]
+    if site.name not in study.external_sites:
+        cases += [one for one in second_cases(cases, own, study) if one is not None]
     with progress_bar(f"radiomics of {site.name}") as progress:
         results = extract_cases(
-            cases_of(source, site.patients(), study),
+            cases,
             preprocessing_of(study.preprocessing),
             radiomics_of(study.radiomics),
             site.cache,

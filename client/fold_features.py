@@ -18,6 +18,7 @@ from common.messages import Arrays
 from common.release import FoldModel
 from common.study import Study
 from common.study_tables import Harmonization
+from common.trials import settings_of
 from harmonization import (
     BatchEffect,
     DesignRows,
@@ -93,7 +94,8 @@ def features_with(
 
     z = design(rows, study, model.means).z
     clean = harmonize(rows.features, z, rows.batch, model.reference, effects)
-    view = look(model.weights, Slices(rows.images, rows.masks, rows.labels), study.cnn)
+    cnn = settings_of(study, model.trial).cnn
+    view = look(model.weights, Slices(rows.images, rows.masks, rows.labels), cnn)
     return FoldFeatures(
         harmonized=_in_reference_units(clean, model.reference),
         raw=_in_reference_units(rows.features, model.reference),

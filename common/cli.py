@@ -13,6 +13,7 @@ from common.console import console, show_json, table_of
 from common.errors import WrongUse
 from common.study import Study
 from common.study_file import read_study
+from common.study_reduction import Reduction
 
 app = typer.Typer(
     help="Write and check the protocol that all sites of a study approve.", no_args_is_help=True
@@ -83,6 +84,8 @@ def describe(study: Study) -> list[str]:
         f"{study.operating_point.sensitivity:g}; seed {study.seed}",
         seen,
         *_left_out(study),
+        *_reduction(study),
+        *_search(study),
         *_privacy(study),
     ]
 
@@ -91,6 +94,24 @@ def _left_out(study: Study) -> list[str]:
     if not study.leave_one_site_out:
         return []
     return ["left out       each training site in turn, in a run of its own"]
+
+
+def _reduction(study: Study) -> list[str]:
+    asked = study.reduction
+    if asked == Reduction():
+        return []
+    least = f"; ICC at least {asked.minimum_icc:g} over two masks ({asked.second_mask})"
+    return [f"reduction      {asked.method}{least if asked.measures_icc else ''}"]
+
+
+def _search(study: Study) -> list[str]:
+    if not study.search.on:
+        return []
+    rounds = sum(rung.cost for rung in study.search.rungs)
+    return [
+        f"search         {study.search.trials} trials in {rounds} rounds, of a budget of "
+        f"{study.search.budget}; then the network is trained by the settings of the best"
+    ]
 
 
 def _privacy(study: Study) -> list[str]:

@@ -16,10 +16,12 @@ from common.messages import (
     FuseQuestion,
     HarmonizeQuestion,
     Question,
+    SearchQuestion,
     TrainQuestion,
     ValidateQuestion,
 )
 from common.study import Study
+from common.trials import trains_by
 
 MOST_NEWTON_ROUNDS = 40
 """Rounds in which the heads must have converged."""
@@ -36,7 +38,9 @@ class OffCourse(MyoFedError):
 
 def details_of(question: Question) -> dict[str, object]:
     """Say which of its stage's questions this is."""
-    names = ("step", "fold", "round")
+    names = ["step", "fold", "round"]
+    if isinstance(question, SearchQuestion):
+        names = ["step", "rung", "trial", "round"]
     return {name: getattr(question, name) for name in names if hasattr(question, name)}
 
 
@@ -61,7 +65,10 @@ def position(question: Question, study: Study) -> Position:
     OffCourse
         The study has no such question.
     """
-    found = _position(question, study) or _if_asked_for(question, study)
+    if isinstance(question, SearchQuestion):
+        found = in_search(question, study)
+    else:
+        found = _position(question, study) or _if_asked_for(question, study)
     if found is None:
         raise OffCourse(
             f"The study {study.name} has no question {exchange_of(question)[:60]}.",
@@ -79,8 +86,11 @@ def _position(question: Question, study: Study) -> Position | None:
             found = study.harmonization.fills, (1, 0)
         case HarmonizeQuestion(step="features"):
             found = True, (1, 1)
+        case HarmonizeQuestion(step="reproducibility"):
+            found = study.reduction.measures_icc, (1, 2)
         case TrainQuestion(fold=fold, round=number):
             fits = 0 <= fold < study.folds and 1 <= number <= study.training.rounds
+            fits = fits and trains_by(study, question.trial)
             found = fits, (2, fold, number)
         case FuseQuestion(step="moments", round=number):
             found = number == 0, (3, 0)
@@ -127,3 +137,24 @@ def _if_asked_for(question: Question, study: Study) -> Position | None:
             found = compared.on, (5, 4)
     is_asked, place = found
     return place if is_asked else None
+
+
+def in_search(question: SearchQuestion, study: Study) -> Position | None:
+    """Give where a question stands in the search, which comes before all training; None if nowhere.
+
+    A rung has as many places as the schedule says, each taken once: so the trials cannot have more
+    rounds than the study's budget.
+    """
+    rungs = study.search.rungs
+    if not 0 <= question.rung < len(rungs):
+        return None
+    rung, measures = rungs[question.rung], question.step == "measure"
+    fits = 0 <= question.place < rung.places and rung.first <= question.trial <= rung.last
+    if rung.opens:
+        fits = fits and question.trial == rung.first + question.place
+    if measures:
+        fits = fits and question.round == rung.rounds
+    else:
+        fits = fits and question.step == "train" and rung.begins < question.round <= rung.rounds
+    place = (2, -1, question.rung, question.place, question.round, int(measures))
+    return place if fits else None

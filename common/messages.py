@@ -82,7 +82,8 @@ class HarmonizeQuestion(Question):
     """Sums for ComBat over the training patients of each fold.
 
     `step` is ``covariates`` (sums for the mean of covariates that some patients lack; only where
-    the study fills them) or ``features``. `means` answers the first step: fold f's covariate
+    the study fills them), ``features``, or ``reproducibility`` (how features agree over two masks;
+    only where the study has a minimum for that). `means` answers the first step: fold f's covariate
     means under the key ``f``.
     """
 
@@ -97,8 +98,9 @@ class HarmonizeAnswer:
 
     Step ``covariates``: sum and count of the observed values of each covariate. Step
     ``features``: the ComBat sums of `harmonization`; ``classes`` (2,), the number of slices of each
-    class; and ``filled``, how many values of each covariate the study's rule filled. Where a study
-    hides each patient, the ComBat sums alone, over patients and with noise.
+    class; and ``filled``, how many values of each covariate the study's rule filled. Step
+    ``reproducibility``: see `common.statistics.intraclass.PairSums`. Where a study hides each
+    patient, the ComBat sums alone, over patients and with noise.
     """
 
     sums: Arrays
@@ -110,11 +112,35 @@ class TrainQuestion(Question):
 
     How long and how is what the approved study says. `weights` is the network as one flat float32
     vector, `slices` the number by which sites reckon their shares: all training slices of the fold;
-    or, where the study hides each patient, all patients that the sites enrolled.
+    or, where the study hides each patient, all patients that the sites enrolled. `trial` is the one
+    by whose settings the network is trained, where the study searched for them, else 0.
     """
 
     stage: ClassVar[str] = "train"
     fold: int
+    round: int
+    slices: int
+    class_weights: NDArray[np.float64]
+    weights: NDArray[np.float32]
+    trial: int = 0
+
+
+@dataclass(frozen=True)
+class SearchQuestion(Question):
+    """Train a trial's network for a round (step ``train``), or ``measure`` it as received.
+
+    The trial's settings follow from the approved study and its number (`common.trials`). `rung` is
+    where the search stands, `place` the trial's among those of the rung, from 0; `round` counts
+    from the trial's beginning, and is that of the weights received where they are measured. The
+    rest is as in `TrainQuestion`, and of the first fold. The answer is a `TrainAnswer`: of a
+    measurement `validation` and `histogram` alone.
+    """
+
+    stage: ClassVar[str] = "search"
+    step: str
+    rung: int
+    place: int
+    trial: int
     round: int
     slices: int
     class_weights: NDArray[np.float64]
@@ -150,8 +176,9 @@ class FuseQuestion(Question):
     ``index`` (n, 2), fold and variant (0 harmonised, 1 not) of each logistic problem; ``offsets``
     (n+1,), the bounds of each problem's columns in ``features``; ``coefficients``, the problems'
     coefficients one after the other, intercept first; ``class_weights``; and for each fold and
-    variant the columns' ``mean`` and ``sd``. For ``stack``, `model` holds each fold's chosen
-    radiomics and deep heads, and ``class_weights``.
+    variant the columns' ``mean`` and ``sd``, and where the study reduces by principal components
+    ``loadings`` (p, m), which make the first m columns of the p radiomic ones. For ``stack``,
+    `model` holds each fold's chosen radiomics and deep heads, and ``class_weights``.
     """
 
     stage: ClassVar[str] = "fuse"
@@ -348,6 +375,7 @@ QUESTIONS: dict[str, type[Question]] = {
         EnrolQuestion,
         DescribeQuestion,
         HarmonizeQuestion,
+        SearchQuestion,
         TrainQuestion,
         FuseQuestion,
         CalibrateQuestion,
@@ -360,6 +388,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "enrol": EnrolAnswer,
     "describe": DescribeAnswer,
     "harmonize": HarmonizeAnswer,
+    "search": TrainAnswer,
     "train": TrainAnswer,
     "fuse": FuseAnswer,
     "calibrate": CalibrateAnswer,

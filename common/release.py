@@ -25,21 +25,28 @@ from common.heads import Heads, below, heads_from_arrays, heads_to_arrays, under
 from common.messages import Arrays
 from common.statistics.distance import Distribution
 from common.study import Study
+from common.trials import OWN, settings_of
 from harmonization import Reference
 
 
 @dataclass(frozen=True, eq=False)
 class FoldModel:
-    """One fold's building: reference, covariate means, network and (once fitted) heads."""
+    """One fold's building: reference, covariate means, network and (once fitted) heads.
+
+    `trial` is the one of the study's search by whose settings the network is built; 0 without.
+    """
 
     reference: Reference
     means: NDArray[np.float64]
     weights: NDArray[np.float32]
     heads: Heads = field(default_factory=dict)
+    trial: int = OWN
 
     def arrays(self) -> Arrays:
         """Return everything as arrays with dotted keys."""
         own: Arrays = {"means": self.means, "weights": self.weights}
+        if self.trial != OWN:
+            own["trial"] = np.array(self.trial, np.int64)
         return (
             own
             | under(self.reference.arrays(), "reference")
@@ -55,6 +62,7 @@ class FoldModel:
             means=np.asarray(arrays["means"], np.float64),
             weights=np.asarray(arrays["weights"], np.float32),
             heads=heads_from_arrays(heads) if heads else {},
+            trial=int(np.asarray(arrays.get("trial", OWN))),
         )
 
 
@@ -107,6 +115,8 @@ class Release:
             "versions": self.versions,
             "feature_names": list(self.feature_names),
         }
+        if self.study.search.on:
+            summary["network"] = self.networks()
         write_json(folder / "release.json", summary)
 
     @classmethod
@@ -134,6 +144,7 @@ class Release:
                 _distributions(folder / DISTRIBUTIONS, summary["folds"]),
             )
             fingerprint = summary["fingerprint"]
+            built = release.networks() if study.search.on else None
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise RunError(
                 f"{folder} is not a complete release.",
@@ -144,7 +155,22 @@ class Release:
                 f"The study in {folder} is not the one that the release was made by.",
                 "Take the release from its run again.",
             )
+        if built != summary.get("network"):
+            raise RunError(
+                f"The networks in {folder} are not those that its release.json names.",
+                "Take the release from its run again.",
+            )
         return release
+
+    def networks(self) -> list[dict[str, float]]:
+        """Give the settings by which each fold's network was built, as a search found them.
+
+        Raises
+        ------
+        RunError
+            A fold names a trial that the study does not have.
+        """
+        return [settings_of(self.study, fold.trial).numbers() for fold in self.folds]
 
 
 def _distributions(path: Path, folds: int) -> tuple[Distribution, ...]:

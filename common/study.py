@@ -18,7 +18,9 @@ from common.secure_sum import FEWEST
 from common.study_comparison import Comparison
 from common.study_explain import Explain
 from common.study_privacy import Privacy
+from common.study_reduction import Reduction
 from common.study_report import Report
+from common.study_search import Search
 from common.study_tables import (
     RESERVED_COLUMNS,
     ROBUST,
@@ -68,6 +70,8 @@ class Study(Section):
     privacy: Privacy = Privacy()
     explain: Explain = Explain()
     report: Report = Report()
+    reduction: Reduction = Reduction()
+    search: Search = Search()
 
     @field_validator("sites")
     @classmethod
@@ -189,8 +193,23 @@ class Study(Section):
                 "comparison.classifiers: their sums are exact, so the noise would hide nobody. "
                 "Compare classifiers in a study without privacy"
             )
+        if self.search.on:
+            raise ValueError(
+                "search.budget: with privacy every round of every trial would have to be paid for, "
+                "and little would be left for the network itself. Set it to 0"
+            )
+        if self.reduction.measures_icc:
+            raise ValueError(
+                "reduction.minimum_icc: the sums over two masks carry no noise, and with privacy "
+                "each would have to be paid for. Set it to 0"
+            )
         if not self.privacy.everything:
             return
+        if self.reduction != Reduction():
+            raise ValueError(
+                "reduction: with privacy that covers everything a study names its few features "
+                "in [privacy.features], and nothing is reduced. Leave the table out"
+            )
         asked = self.harmonization
         if asked.covariates or asked.reference or asked.batch != "site":
             raise ValueError(
@@ -279,8 +298,9 @@ class Study(Section):
         return self.quorum.min_sites or len(self.training_sites)
 
     def deadline(self, stage: str) -> float:
-        """Seconds that the sites have for one question of a stage."""
-        return {str(name): limit for name, limit in self.quorum.deadline_seconds.items()}[stage]
+        """Seconds that the sites have for one question of a stage; a trial's are training's."""
+        named = "train" if stage == "search" else stage
+        return {str(name): limit for name, limit in self.quorum.deadline_seconds.items()}[named]
 
     def radiomics_used(self, measured: Sequence[str]) -> list[str]:
         """Names of the radiomic features that the study uses, of those that are measured."""

@@ -17,7 +17,18 @@ PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}"
 """An Ed25519 key as OpenSSH writes it, without a comment."""
 
 RESERVED_COLUMNS = frozenset(
-    {"label", "outcome", "patient_id", "image", "mask", "phase", "frame", "slice", "site"}
+    {
+        "label",
+        "outcome",
+        "patient_id",
+        "image",
+        "mask",
+        "second_mask",
+        "phase",
+        "frame",
+        "slice",
+        "site",
+    }
 )
 
 

@@ -27,7 +27,7 @@ from server.private import calibrate as private_calibrate
 from server.private import fuse as private_fuse
 from server.private import harmonize as private_harmonize
 from server.private.calibrate import NoisilyCalibrated
-from server.results import results
+from server.results import Result, results
 from server.roster import Roster
 from server.run import RunFolder
 from server.stages import (
@@ -38,11 +38,13 @@ from server.stages import (
     enrol,
     fuse,
     harmonize,
+    search,
     train,
     validate,
 )
 from server.stages.calibrate import Calibrated
 from server.stages.fuse import Fused
+from server.stages.search import Searched
 from server.subgroups import ask_subgroups
 
 
@@ -97,10 +99,14 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
             described = describe.run(federation, roster, study)
     with _stage(run, watch, "harmonize"):
         harmonized = solve(federation, roster, study, len(feature_names))
+    searched = Searched()
+    if study.search.on:
+        with _stage(run, watch, "search"):
+            searched = search.run(federation, run, roster, harmonized)
     with _stage(run, watch, "train"):
-        weights = train.run(federation, run, roster, harmonized)
+        weights = train.run(federation, run, roster, harmonized, searched.chosen)
     with _stage(run, watch, "fuse"):
-        fused = select(federation, roster, study, harmonized, weights)
+        fused = select(federation, roster, study, harmonized, weights, searched.chosen)
     with _stage(run, watch, "calibrate"):
         calibrated = freeze(federation, roster, fused.sites, study, fused.folds)
     compared = None
@@ -121,19 +127,28 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
         subgroups = ask_subgroups(federation, roster, study, tuple(validated.answers))
         attended = attention.run(federation, roster, study, validated)
         looked = compare.look(federation, roster, study, compared) if compared else {}
-    keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
-    constant = [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
-    names = [*feature_names, *deep_names()]
+    names, constant = [*feature_names, *deep_names()], _constant(fused, feature_names)
     found = results(run, roster, names, harmonized, fused, calibrated, validated, constant)
     found |= described_results(study, feature_names, described, carded, subgroups)
     found |= {} if attended is None else {"attention": attended}
-    write_external(run.path / "release", found)
     if compared is not None:
         found["comparison"] = comparison_results(study, compared, looked, run.events())
-    (run.path / "release" / "MODEL_CARD.md").write_text(model_card(study, found), "utf-8")
+    found["search"] = searched.results(study)
     write_evidence(run.path, calibrated, validated.answers)
-    write_json(run.path / "results.json", found)
+    _write(run, found)
     run.finish()
+
+
+def _constant(fused: Fused, feature_names: list[str]) -> list[str]:
+    """Name the radiomic features that do not vary within the batches of some fold."""
+    keep = np.all([fold.reference.keep for fold in fused.folds], axis=0)
+    return [name for name, kept in zip(feature_names, keep, strict=True) if not kept]
+
+
+def _write(run: RunFolder, found: Result) -> None:
+    write_external(run.path / "release", found)
+    (run.path / "release" / "MODEL_CARD.md").write_text(model_card(run.study, found), "utf-8")
+    write_json(run.path / "results.json", found)
 
 
 def _release(

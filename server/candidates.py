@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from common.heads import VARIANTS
 from common.statistics.lasso import lasso_path, select
 from common.statistics.moments import Standardized
-from common.statistics.pruning import prune
+from common.statistics.pruning import prune, prune_in_order
+from common.study_reduction import Reduction
 from common.study_tables import Fusion
+from server.reduction import Columns
 
 Ints = NDArray[np.int64]
 
@@ -46,23 +48,23 @@ class Candidate:
 
 
 def candidates(
-    fold: int, variant: str, moments: Standardized, radiomic: int, fusion: Fusion
+    fold: int, variant: str, columns: Columns, fusion: Fusion, reduction: Reduction
 ) -> list[Candidate]:
     """List the heads to fit on one fold and variant.
 
-    The deep model is the same in both variants, and is listed with the harmonised one only.
-
-    Parameters
-    ----------
-    moments
-        Of all q features, the first `radiomic` of them radiomic.
+    The deep model is the same in both variants, and is listed with the harmonised one only. It is
+    always reduced by the LASSO.
     """
-    deep = np.arange(moments.mean.size) >= radiomic
-    blocks = {"radiomics": ~deep} | ({"deep": deep} if variant == "harmonized" else {})
+    moments = columns.moments
+    deep = np.arange(moments.mean.size) >= columns.radiomic
+    found = _reduced(moments, ~deep & columns.allowed, fusion, reduction)
+    blocks = {"radiomics": found}
+    if variant == "harmonized":
+        blocks["deep"] = _selections(moments, deep & columns.allowed, fusion)
     return [
         Candidate(fold, variant, model, Choice(size, c), features)
-        for model, allowed in blocks.items()
-        for size, features in _selections(moments, allowed, fusion)
+        for model, own in blocks.items()
+        for size, features in own
         for c in fusion.inverse_penalties
     ]
 
@@ -77,20 +79,38 @@ def choose(losses: dict[Choice, float]) -> Choice:
     return min(equal)
 
 
+def _reduced(
+    moments: Standardized, allowed: NDArray[np.bool_], fusion: Fusion, reduction: Reduction
+) -> list[tuple[int, Ints]]:
+    """Give the radiomic columns of each size by the study's method."""
+    indices = np.flatnonzero(allowed)
+    if reduction.method == "lasso":
+        return _selections(moments, allowed, fusion)
+    if reduction.method == "pca":
+        # The columns are the components already, those of the most variance first.
+        return [(size, indices[:size].astype(np.int64)) for size in fusion.sizes]
+    order = prune_in_order(
+        moments.correlation[np.ix_(indices, indices)],
+        moments.target_correlation[indices],
+        fusion.correlation_limit,
+    )
+    return [(size, np.sort(indices[order[:size]]).astype(np.int64)) for size in fusion.sizes]
+
+
 def _selections(
     moments: Standardized,
     allowed: NDArray[np.bool_],
     fusion: Fusion,
 ) -> list[tuple[int, Ints]]:
     """Select features of each size by the LASSO, among those that pruning leaves."""
-    kept = _pruned(moments, allowed, fusion.correlation_limit)
+    kept = pruned(moments, allowed, fusion.correlation_limit)
     if kept.size == 0:
         return [(size, np.zeros(0, np.int64)) for size in fusion.sizes]
     path = lasso_path(moments, candidates=kept, largest=max(fusion.sizes))
     return [(one.size, one.features) for one in select(path, fusion.sizes)]
 
 
-def _pruned(moments: Standardized, allowed: NDArray[np.bool_], limit: float) -> Ints:
+def pruned(moments: Standardized, allowed: NDArray[np.bool_], limit: float) -> Ints:
     """Indices that pruning keeps among the allowed features."""
     indices = np.flatnonzero(allowed)
     kept = prune(

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.course import MOST_NEWTON_ROUNDS
-from common.heads import below
+from common.heads import below, under
 from common.messages import Arrays, EnrolAnswer, FuseAnswer, FuseQuestion
 from common.statistics.logistic import LogisticBatch, batch_shapes
-from common.statistics.moments import Standardized
 from common.statistics.newton import LogisticProblem, LogisticState, first_state, next_state
 from common.statistics.newton_start import newton_start
 from server.candidates import Candidate, pack
 from server.federation import Federation
 from server.firewall import ROUNDING, require, require_arrays
+from server.reduction import Columns
 from server.roster import Roster
 from server.total import total
 
@@ -30,7 +30,7 @@ def newton_rounds(
     sites: Sequence[str],
     roster: Roster,
     found: Sequence[Candidate],
-    pooled: Mapping[str, Standardized],
+    pooled: Mapping[str, Columns],
     class_weights: NDArray[np.float64],
 ) -> tuple[list[LogisticState], NDArray[np.float64], int]:
     """Fit all candidates; give their states, validation losses and weights (n, 2), and the rounds.
@@ -44,7 +44,7 @@ def newton_rounds(
         LogisticProblem.lasso(one.features.size, one.choice.inverse_penalty) for one in found
     ]
     states = [
-        first_state(problem, newton_start(pooled[one.group], one.features, problem))
+        first_state(problem, newton_start(pooled[one.group].moments, one.features, problem))
         for problem, one in zip(problems, found, strict=True)
     ]
     scales = _scales(pooled)
@@ -106,9 +106,8 @@ def _check_against(
     return check
 
 
-def _scales(pooled: Mapping[str, Standardized]) -> Arrays:
+def _scales(pooled: Mapping[str, Columns]) -> Arrays:
     scales: Arrays = {}
     for group, one in pooled.items():
-        scales[f"{group}.mean"] = one.mean
-        scales[f"{group}.sd"] = np.where(one.constant, 1.0, one.sd)
+        scales |= under(one.arrays(), group)
     return scales

@@ -19,6 +19,7 @@ from common.statistics.operating_point import ConfusionCounts, proportions
 from common.statistics.wilson import Proportion
 from common.study import Study
 from server.private.calibrate import NoisilyCalibrated
+from server.reduction_results import reduction_results
 from server.roster import Roster
 from server.run import RunFolder
 from server.stages.calibrate import Calibrated
@@ -68,6 +69,7 @@ def results(
         "selected_in_folds": {
             model: _counts([fold.heads for fold in fused.folds], model, names) for model in MODELS
         },
+        "reduction": reduction_results(study, harmonized, fused),
         "choices": {
             f"{model}/{variant}": {
                 "size": choice.size,

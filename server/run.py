@@ -123,6 +123,10 @@ class RunFolder:
         path = self._checkpoint(name)
         return dict(load_file(path)) if path.exists() else None
 
+    def drop(self, name: str) -> None:
+        """Remove a checkpoint that nothing goes on from; that of none is nothing."""
+        self._checkpoint(name).unlink(missing_ok=True)
+
     def _checkpoint(self, name: str) -> Path:
         return self.path / "checkpoint" / f"{name}.safetensors"
 

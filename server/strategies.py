@@ -30,7 +30,7 @@ from flwr.serverapp.strategy import (
 from numpy.typing import NDArray
 
 from common.errors import RunError
-from common.messages import Arrays, TrainAnswer, TrainQuestion
+from common.messages import Arrays, SearchQuestion, TrainAnswer, TrainQuestion
 from common.study_tables import ROBUST, Training
 
 Weights = NDArray[np.float32]
@@ -45,7 +45,9 @@ class Aggregator:
         self.robust = training.strategy in ROBUST
         self.strategy = make_strategy(training)
 
-    def merge(self, question: TrainQuestion, answers: Iterable[TrainAnswer]) -> Weights:
+    def merge(
+        self, question: TrainQuestion | SearchQuestion, answers: Iterable[TrainAnswer]
+    ) -> Weights:
         """Give the weights after a round from those of its question.
 
         Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from client.cohort.check_images import CaseFindings, check_case
 from client.cohort.check_table import (
@@ -51,6 +52,8 @@ def check_site(
         found = check_case(case, slices, site.myocardium, rules)
         faults += found.faults
         notes += found.notes
+        if case.second_mask is not None and not found.faults:
+            faults += _second_mask_faults(case, site, rules)
         done.append((case, found))
         if progress is not None:
             progress(len(done), len(cases))
@@ -87,7 +90,22 @@ def _cases(rows: list[CohortRow]) -> dict[CaseKey, tuple[Case, tuple[int, ...]]]
         slices = grouped.setdefault(case_key(row), [])
         if row.slice is not None:
             slices.append(row.slice)
-    return {key: (Case(*key), tuple(sorted(set(slices)))) for key, slices in grouped.items()}
+    seconds = {case_key(row): row.second_mask for row in reversed(rows) if row.second_mask}
+    return {
+        key: (Case(*key, second_mask=seconds.get(key)), tuple(sorted(set(slices))))
+        for key, slices in grouped.items()
+    }
+
+
+def _second_mask_faults(case: Case, site: SiteFolder, rules: CohortRules) -> list[Fault]:
+    """Check the second mask as the first; its image is known to be good."""
+    assert case.second_mask is not None
+    other = replace(case, mask=case.second_mask, second_mask=None)
+    found = check_case(other, (), site.myocardium, rules).faults
+    return [
+        replace(fault, where=fault.where.replace("column mask", "column second_mask"))
+        for fault in found
+    ]
 
 
 def _counts(

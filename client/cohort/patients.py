@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ class Case:
     """One image with its mask: one phase of one patient.
 
     `slice_labels` gives 1 or 0 for each labelled slice; empty where the label is the patient's.
+    `second_mask` is another contour of the same image, where the table has one.
     """
 
     patient_id: str
@@ -22,6 +24,7 @@ class Case:
     mask: Path
     frame: int | None = None
     slice_labels: dict[int, int] = field(default_factory=dict)
+    second_mask: Path | None = None
 
     @property
     def where(self) -> str:
@@ -106,4 +109,9 @@ def _case(key: CaseKey, rows: list[CohortRow], positive: str) -> Case:
     for row in rows:
         if row.slice is not None:
             slices[row.slice] = int(row.label == positive)
-    return Case(patient_id, phase, image, mask, frame, slices)
+    return Case(patient_id, phase, image, mask, frame, slices, second_of(rows))
+
+
+def second_of(rows: Sequence[CohortRow]) -> Path | None:
+    """Give the first second mask that rows of one image name."""
+    return next((row.second_mask for row in rows if row.second_mask is not None), None)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from client.cohort.folds import draw_folds, draw_private_folds
 from client.cohort.patients import Case, Patient
+from client.cohort.second_masks import enough, second_features
 from client.cohort.site_folder import SiteFolder
 from client.imaging import cache
 from client.imaging import extract as imaging
@@ -38,6 +39,8 @@ class SiteRows:
     covariates : the study's covariates, n values each; blank where missing
     origin : n pairs of a case and the index z of the slice in its files
     described : the variables of the study's report, P values each; blank where missing
+    second : (n, p) the same radiomics by a second mask, rows of NaN where there is none; None
+        where the study does not ask for it, or too few patients have one
     """
 
     site: str
@@ -53,6 +56,7 @@ class SiteRows:
     covariates: dict[str, list[str]]
     origin: tuple[tuple[Case, int], ...] = ()
     described: dict[str, list[str]] = field(default_factory=dict)
+    second: npt.NDArray[np.float64] | None = None
 
     def validates(self, fold: int) -> npt.NDArray[np.bool_]:
         """Say which slices belong to the fold's validation patients (n,)."""
@@ -61,6 +65,13 @@ class SiteRows:
     def trains(self, fold: int) -> npt.NDArray[np.bool_]:
         """Say which slices belong to the fold's training patients (n,)."""
         return ~self.validates(fold)
+
+    @property
+    def paired(self) -> npt.NDArray[np.bool_]:
+        """Say which slices were measured with two masks (n,)."""
+        if self.second is None:
+            return np.zeros(self.labels.size, dtype=np.bool_)
+        return np.asarray(np.isfinite(self.second).all(axis=1))
 
 
 @dataclass(frozen=True)
@@ -133,6 +144,11 @@ def lay_out(
             f"Site {source.name} has no case of the study's phases ({phases}).",
             "Correct the column phase, or the study's cohort.phases.",
         )
+    again = None
+    if study.reduction.measures_icc and not external:
+        first = cases_of(source, patients, study)
+        cases = [case for _, case in pairs]
+        again = second_features(first, cases, measured, study, source.cache, workers)
     number = {patient.patient_id: index for index, patient in enumerate(patients)}
     owners, labels, features, images, masks = [], [], [], [], []
     origin: list[tuple[Case, int]] = []
@@ -154,6 +170,10 @@ def lay_out(
         folds = draw_private_folds(patient_ids, study, source.name)
     elif not external:
         folds = draw_folds(patient_labels, study, source.name)
+    second = None
+    if again is not None:
+        second = np.concatenate([own[_chosen(len(own), study)] for own in again])
+        second = enough(_transformed(second, study), owner, folds, study)
     return SiteRows(
         site=source.name,
         patient_ids=patient_ids,
@@ -174,6 +194,7 @@ def lay_out(
             variable.name: [patient.covariates.get(variable.name, "") for patient in patients]
             for variable in study.report.variables
         },
+        second=second,
     )
 
 

@@ -14,6 +14,8 @@ from common.errors import CohortError, Fault
 
 REQUIRED = ("patient_id", "image", "mask", "phase", "label")
 OPTIONAL = ("frame", "slice")
+SECOND = "second_mask"
+"""A column of another contour of the same image; a cell of it may be empty."""
 _DELIMITERS = (",", ";", "\t")
 _MISSING = {"na", "n/a", "nan", "none", "null", "."}
 
@@ -32,6 +34,7 @@ class CohortRow:
 
     `frame` is the 0-based index on the fourth axis of a 4-D file, `slice` the 0-based index on z;
     a row with a slice labels that slice only. `line` is where the row stands in its file.
+    `second_mask` is another contour of the same image, for example another reader's.
     """
 
     patient_id: str
@@ -43,6 +46,7 @@ class CohortRow:
     slice: int | None = None
     covariates: dict[str, str] = field(default_factory=dict)
     line: int = 0
+    second_mask: Path | None = None
 
     @property
     def where(self) -> str:
@@ -76,7 +80,7 @@ def read_table(path: Path | str, *, strict: bool = True, require_label: bool = T
     header, cells = read_cells(path)
     names = [name.strip().lower().replace(" ", "_") for name in header]
     _check_columns(path, header, names, require_label)
-    covariates = tuple(n for n in names if n and n not in REQUIRED + OPTIONAL)
+    covariates = tuple(n for n in names if n and n not in (*REQUIRED, *OPTIONAL, SECOND))
     rows: list[CohortRow] = []
     faults: list[Fault] = []
     for line, values in cells:
@@ -107,9 +111,10 @@ def write_table(path: Path | str, rows: Iterable[CohortRow]) -> None:
     rows = list(rows)
     names = list(dict.fromkeys(name for row in rows for name in row.covariates))
     optional = [n for n in OPTIONAL if any(getattr(row, n) is not None for row in rows)]
+    second = [SECOND] if any(row.second_mask is not None for row in rows) else []
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*REQUIRED, *optional, *names])
+        writer.writerow([*REQUIRED, *optional, *second, *names])
         for row in rows:
             extra = [getattr(row, n) for n in optional]
             writer.writerow(
@@ -120,6 +125,10 @@ def write_table(path: Path | str, rows: Iterable[CohortRow]) -> None:
                     row.phase,
                     row.label,
                     *("" if value is None else value for value in extra),
+                    *(
+                        _shown(row.second_mask, path.parent) if row.second_mask else ""
+                        for _ in second
+                    ),
                     *(row.covariates.get(name, "") for name in names),
                 ]
             )
@@ -138,6 +147,10 @@ def present(text: str | None) -> str:
     """Strip a cell; the usual words for a missing value become the empty text."""
     text = (text or "").strip()
     return "" if text.lower() in _MISSING else text
+
+
+def _second(path: Path, text: str) -> Path | None:
+    return Path(os.path.abspath(path.parent / text)) if text else None
 
 
 def _shown(file: Path, folder: Path) -> str:
@@ -253,4 +266,5 @@ def _read_row(
         slice=numbers["slice"],
         covariates={name: present(cells[name]) for name in covariates},
         line=line,
+        second_mask=_second(path, present(cells.get(SECOND))),
     )

@@ -30,10 +30,20 @@ def heads_forms(study: Study, problems: Arrays) -> Forms:
     forms: Forms = {}
     for (fold, number), sizes in problem_sizes(study, problems).items():
         shapes = batch_shapes(sizes) | {"validation": (len(sizes), 2)}
+        _require_loadings(study, problems.get(f"{fold}.{number}.loadings"))
         forms |= {
             f"sums/{fold}.{number}.{name}": Form("float64", shape) for name, shape in shapes.items()
         }
     return forms
+
+
+def _require_loadings(study: Study, loadings: NDArray[np.generic] | None) -> None:
+    """Columns that are made of features come with principal components only, and are as few."""
+    if loadings is None:
+        return
+    fits = study.reduction.method == "pca" and loadings.ndim == 2
+    if not fits or loadings.shape[1] > max(study.fusion.sizes):
+        raise refuse("the question has columns that the study does not make")
 
 
 def problem_sizes(study: Study, problems: Arrays) -> dict[tuple[int, int], list[int]]:

@@ -37,11 +37,13 @@ from common.messages import (
     HarmonizeAnswer,
     HarmonizeQuestion,
     Question,
+    SearchQuestion,
     TrainAnswer,
     TrainQuestion,
     ValidateAnswer,
 )
 from common.study import Study
+from common.trials import FOLD
 
 Weights = NDArray[np.float64]
 
@@ -85,7 +87,7 @@ def said_in(study: Study, question: Question, answer: Answer) -> list[Cell]:
         case DescribeAnswer() | CardAnswer():
             cells = [Cell(what, size) for what, size in counted_in(answer)]
         case HarmonizeAnswer():
-            cells = _named(answer.sums, "count")
+            cells = _named(answer.sums, "count") + _named(answer.sums, "patients")
         case TrainAnswer():
             cells = [Cell("its patients", answer.patients), Cell("its slices", answer.slices)]
             cells += _counted("its histogram", answer.histogram.sum())
@@ -124,6 +126,8 @@ def behind(study: Study, question: Question, own: Patients) -> list[Cell]:
     every = range(study.folds)
     held_out = Cell("all validation patients", sum(own.validating))
     match question:
+        case HarmonizeQuestion(step="reproducibility"):
+            cells = _paired(own, validates=study.folds > 1)
         case HarmonizeQuestion():
             cells = _of_folds(own, every, validates=study.folds > 1)
             if question.step == "covariates":
@@ -132,20 +136,32 @@ def behind(study: Study, question: Question, own: Patients) -> list[Cell]:
                     for name, counts in own.observed.items()
                     for fold, one in enumerate(counts)
                 ]
-            return cells
+        case SearchQuestion():
+            cells = _of_folds(own, [FOLD])
         case TrainQuestion():
-            return _of_folds(own, [question.fold])
+            cells = _of_folds(own, [question.fold])
         case FuseQuestion(step="moments") | CompareQuestion(step="fit") | CardQuestion(step="sums"):
-            return _of_folds(own, every)
+            cells = _of_folds(own, every)
         case FuseQuestion(step="heads"):
             asked = {fold for fold, _ in problem_sizes(study, question.problems)}
-            return _of_folds(own, sorted(asked))
+            cells = _of_folds(own, sorted(asked))
         case FuseQuestion() | CalibrateQuestion() | CompareQuestion() | CardQuestion():
-            return [held_out]
+            cells = [held_out]
         case _:
             # Enrolment and validation, of all patients.
             names = ("the negative class", "the positive class")
-            return [Cell(name, one, False) for name, one in zip(names, own.classes, strict=True)]
+            cells = [Cell(name, one, False) for name, one in zip(names, own.classes, strict=True)]
+    return cells
+
+
+def _paired(own: Patients, *, validates: bool) -> list[Cell]:
+    """List the patients with two masks behind the sums of each fold."""
+    parts = ("training", "validation") if validates else ("training",)
+    return [
+        Cell(f"two masks, {part} in fold {fold}", one)
+        for fold, counts in enumerate(own.paired)
+        for part, one in zip(parts, counts, strict=False)
+    ]
 
 
 def _of_folds(own: Patients, folds: Iterable[int], *, validates: bool = True) -> list[Cell]:

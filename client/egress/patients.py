@@ -25,12 +25,15 @@ class Patients:
         Those of each fold.
     observed
         Those training in each fold of whom a covariate is known, by covariate.
+    paired
+        Those training and validating in each fold who were measured with two masks.
     """
 
     classes: tuple[int, int]
     training: tuple[int, ...]
     validating: tuple[int, ...]
     observed: Mapping[str, tuple[int, ...]]
+    paired: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(cls, rows: SiteRows, folds: int) -> Patients:
@@ -43,6 +46,8 @@ class Patients:
         labels = rows.patient_labels[np.unique(rows.patient)]
         negative, positive = (int((labels == label).sum()) for label in (0, 1))
 
+        pairs = rows.paired
+
         def count(chosen: NDArray[np.bool_]) -> int:
             return int(np.unique(rows.patient[chosen]).size)
 
@@ -53,4 +58,5 @@ class Patients:
             observed={
                 name: tuple(count(own & seen) for own in trains) for name, seen in known.items()
             },
+            paired=tuple((count(own & pairs), count(~own & pairs)) for own in trains),
         )

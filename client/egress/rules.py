@@ -16,6 +16,7 @@ from client.egress.heads_rule import heads_forms
 from client.egress.refused import refuse
 from client.egress.report_rules import card_forms, describe_forms, subgroup_forms
 from common.aha import ATTENTION_SHAPES
+from common.course import in_search
 from common.covariates import covariate_spec
 from common.feature_names import DEEP_FEATURES, all_names
 from common.heads import MODELS, SCORED, VARIANTS
@@ -28,10 +29,12 @@ from common.messages import (
     FuseQuestion,
     HarmonizeQuestion,
     Question,
+    SearchQuestion,
     TrainQuestion,
     ValidateQuestion,
 )
 from common.privacy.histograms import COARSE
+from common.statistics.intraclass import PairSums, pair_shapes
 from common.statistics.moments import Moments, moment_shapes
 from common.statistics.scores import BINS
 from common.study import Study
@@ -40,7 +43,7 @@ from harmonization import combat_shapes
 FEATURES = len(all_names())
 """Radiomic features of a slice."""
 
-SUMMED = frozenset({"harmonize", "train", "fuse", "calibrate", "compare", "card"})
+SUMMED = frozenset({"harmonize", "search", "train", "fuse", "calibrate", "compare", "card"})
 """Stages whose answers leave under masks only, where the study sums under masks."""
 
 
@@ -77,15 +80,17 @@ def rule_of(study: Study, question: Question, features: int = FEATURES) -> Rule:
         There is no such stage, step, fold or round in the study, or the question does not fit
         itself.
     """
+    if isinstance(question, SearchQuestion):
+        return Rule(f"search/{question.step}", _search(study, question))
     noisy = _private_rule(study, question, features) if study.privacy.on else None
-    further = _report_rule(study, question, features)
+    further = _further_rule(study, question, features)
     if study.comparison.on:
         further = further or _compared_rule(study, question, features)
     return noisy or further or _exact_rule(study, question, features)
 
 
-def _report_rule(study: Study, question: Question, features: int) -> Rule | None:
-    """Give the rule of a question for the report; None for any other."""
+def _further_rule(study: Study, question: Question, features: int) -> Rule | None:
+    """Give the rule of a question that is only asked for the report; None for any other."""
     match question:
         case DescribeQuestion(step=step) if study.report.patients:
             return Rule(f"describe/{step}", describe_forms(study, step))
@@ -93,6 +98,8 @@ def _report_rule(study: Study, question: Question, features: int) -> Rule | None
             return Rule(f"card/{step}", card_forms(study, step, features))
         case ValidateQuestion(step="subgroups") if study.report.subgroups:
             return Rule("validate/subgroups", _empty_validate() | subgroup_forms(study))
+        case ValidateQuestion(step="attention") if study.explain.attention:
+            return Rule("validate/attention", _attention())
     return None
 
 
@@ -104,6 +111,8 @@ def _exact_rule(study: Study, question: Question, features: int) -> Rule:
             name, forms = "harmonize/covariates", _covariates(study)
         case HarmonizeQuestion(step="features"):
             name, forms = "harmonize/features", _features(study, features)
+        case HarmonizeQuestion(step="reproducibility") if study.reduction.measures_icc:
+            name, forms = "harmonize/reproducibility", _pairs(study, features)
         case TrainQuestion():
             name, forms = "train", _train(study, question)
         case FuseQuestion(step="moments"):
@@ -118,8 +127,6 @@ def _exact_rule(study: Study, question: Question, features: int) -> Rule:
             name, forms = "validate/scores", _validate(study.folds)
         case ValidateQuestion(step="placements"):
             name, forms = "validate/placements", _placements()
-        case ValidateQuestion(step="attention") if study.explain.attention:
-            name, forms = "validate/attention", _attention()
         case _:
             raise refuse(f"the study has no such question in the stage {question.stage}")
     return Rule(name, forms)
@@ -167,6 +174,14 @@ def _features(study: Study, features: int) -> Forms:
     return _folds(study, own)
 
 
+def _pairs(study: Study, features: int) -> Forms:
+    own = {
+        name: Form("int64" if name in PairSums.integers else "float64", shape)
+        for name, shape in pair_shapes(features).items()
+    }
+    return _folds(study, own)
+
+
 def _train(study: Study, question: TrainQuestion) -> Forms:
     if not (0 <= question.fold < study.folds and 1 <= question.round <= study.training.rounds):
         raise refuse(f"the study has no round {question.round} of fold {question.fold}")
@@ -177,6 +192,21 @@ def _train(study: Study, question: TrainQuestion) -> Forms:
         "change": Form("float32", (question.weights.size,)),
         "validation": Form("float64", (2,)),
         "histogram": _HISTOGRAM,
+    }
+
+
+def _search(study: Study, question: SearchQuestion) -> Forms:
+    """A round of a trial says nothing of validation, and a measurement nothing else."""
+    if in_search(question, study) is None:
+        raise refuse(f"the study has no such trial in rung {question.rung}")
+    trains = question.step == "train"
+    return {
+        "slices": Form("int", zero=not trains),
+        "patients": Form("int", zero=not trains),
+        "loss": Form("float", zero=not trains),
+        "change": Form("float32", (question.weights.size if trains else 0,)),
+        "validation": Form("float64", (2,), zero=trains),
+        "histogram": replace(_HISTOGRAM, zero=trains),
     }
 
 

@@ -33,6 +33,19 @@ _WORDS: Final[dict[str, str]] = {
         "ComBat sums over all training slices of each fold: sums and products of image features "
         "and covariates, slices of each class, values that were filled; no single patient."
     ),
+    "harmonize/reproducibility": (
+        "For each image feature, three sums over all training slices of each fold that have two "
+        "masks: how slices differ, how the masks differ; and how many slices and patients these "
+        "were. No single patient."
+    ),
+    "search/train": (
+        "How the weights of a network that is tried out changed by training on all training slices "
+        "of the first fold; how many slices and patients these were. No image, no scores."
+    ),
+    "search/measure": (
+        "How well a network that is tried out does: loss and a histogram of scores over the first "
+        "fold's validation patients. No image."
+    ),
     "train": (
         "How the network's weights changed by training on all training slices of a fold; how many "
         "slices and patients these were; loss and a histogram of scores over the fold's validation "

@@ -58,6 +58,7 @@ def case_key(
     slices: tuple[int, ...] | None,
     preprocessing: Preprocessing,
     recipe: RadiomicsRecipe,
+    perturbed: str = "",
 ) -> str:
     """Return the key of a case, 64 hexadecimal digits. Raises `OSError` for unreadable files."""
     content = {
@@ -71,6 +72,9 @@ def case_key(
         "radiomics": asdict(recipe),
         "versions": library_versions(),
     }
+    if perturbed:
+        # Absent otherwise, so that what was measured before there was such a thing is still found.
+        content["perturbed"] = perturbed
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -31,7 +31,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Case:
-    """One heart at one moment. `slices`: which to use; None for all with enough myocardium."""
+    """One heart at one moment. `slices`: which to use; None for all with enough myocardium.
+
+    `perturbed`: measured with its mask ``dilated`` or ``eroded`` by a pixel; empty as it is.
+    """
 
     case_id: str
     image: Path
@@ -39,6 +42,7 @@ class Case:
     frame: int | None = None
     myocardium: int = 2
     slices: tuple[int, ...] | None = None
+    perturbed: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +153,14 @@ def _extract(
 ) -> CaseFeatures:
     try:
         entry = measure(
-            case.image, case.mask, case.frame, case.myocardium, case.slices, preprocessing, recipe
+            case.image,
+            case.mask,
+            case.frame,
+            case.myocardium,
+            case.slices,
+            preprocessing,
+            recipe,
+            case.perturbed,
         )
         path = cache.save(cache_dir, _key(case, preprocessing, recipe), entry)
         return _result(case, entry, path, cached=False)
@@ -182,6 +193,7 @@ def _key(case: Case, preprocessing: Preprocessing, recipe: RadiomicsRecipe) -> s
         case.slices,
         preprocessing,
         recipe,
+        case.perturbed,
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from client.imaging.cache import Entry
@@ -34,8 +36,11 @@ def measure(
     slices: tuple[int, ...] | None,
     preprocessing: Preprocessing,
     recipe: RadiomicsRecipe,
+    perturbed: str = "",
 ) -> Entry:
     """Measure the chosen slices of a case, or all with enough myocardium, on one core.
+
+    `perturbed` says what is done to the mask on the resampled grid first: see `perturb`.
 
     Raises `ImageError` naming the slice (and the file where reading fails).
     """
@@ -53,7 +58,7 @@ def measure(
         rows = []
         for z in chosen:
             try:
-                rows.append(_measure_slice(volume, mask, z, preprocessing, recipe))
+                rows.append(_measure_slice(volume, mask, z, preprocessing, recipe, perturbed))
             except ImageError as error:
                 raise ImageError(f"slice {z}: {error.what}", error.fix) from error
     features, areas, images, masks = (np.stack(column) for column in zip(*rows, strict=True))
@@ -100,14 +105,38 @@ def choose_slices(
 
 
 def _measure_slice(
-    volume: Volume, mask: Mask, z: int, preprocessing: Preprocessing, recipe: RadiomicsRecipe
+    volume: Volume,
+    mask: Mask,
+    z: int,
+    preprocessing: Preprocessing,
+    recipe: RadiomicsRecipe,
+    perturbed: str,
 ) -> tuple[np.ndarray, np.float64, np.ndarray, np.ndarray]:
     spacing = (volume.spacing[0], volume.spacing[1])
     prepared = prepare_slice(volume.array[z], mask[z], spacing, preprocessing)
+    prepared = replace(prepared, mask=perturb(prepared.mask, perturbed))
     features = extract_slice(prepared, recipe)
     window = crop_window(prepared.mask, preprocessing)
     area = np.float64(prepared.mask.sum() * preprocessing.spacing_mm**2)
     return features, area, prepared.image[window], prepared.mask[window]
+
+
+def perturb(mask: Mask, how: str) -> Mask:
+    """Let a mask (y, x) grow (``dilated``) or shrink (``eroded``) by a pixel on all sides.
+
+    On the resampled grid, so that a pixel is as long at every site. An empty `how` changes nothing.
+    Raises `ImageError` where nothing would be left.
+    """
+    if not how:
+        return mask
+    step = ndimage.binary_dilation if how == "dilated" else ndimage.binary_erosion
+    changed: Mask = step(mask)
+    if not changed.any():
+        raise ImageError(
+            "the myocardium is nowhere thicker than two pixels: eroded, none of it is left.",
+            "Set the study's second_mask to 'dilated', or raise its minimum_pixels.",
+        )
+    return changed
 
 
 @contextmanager

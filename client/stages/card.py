@@ -14,7 +14,7 @@ from common.errors import RunError
 from common.heads import VARIANTS, under
 from common.messages import Arrays, CardAnswer, CardQuestion
 from common.statistics.between_batches import between_sums
-from common.statistics.components import Components
+from common.statistics.leading_components import ComponentAxes
 from common.statistics.telling_apart import Discriminants, share_right, telling_sums
 from common.study import Study
 from common.study_report import SITE
@@ -110,7 +110,7 @@ def _radiomics(features: FoldFeatures, variant: str) -> Floats:
     return features.harmonized if variant == "harmonized" else features.raw
 
 
-def _components(model: Arrays, place: str, x: Floats, study: Study) -> Components:
+def _components(model: Arrays, place: str, x: Floats, study: Study) -> ComponentAxes:
     """Read where to look.
 
     Raises
@@ -125,7 +125,7 @@ def _components(model: Arrays, place: str, x: Floats, study: Study) -> Component
             f"The site card was asked along axes of shape {axes.shape}, not {wanted}.",
             "The coordinator does not follow the study. Speak to it before you go on.",
         )
-    return Components(center, axes)
+    return ComponentAxes(center, axes)
 
 
 def _by_patient(components: Floats, rows: SiteRows) -> Floats:

@@ -77,6 +77,11 @@ def _heads(problems: Arrays, context: SiteContext) -> Arrays:
         group = f"{fold}.{variant}"
         mean, sd = (np.asarray(problems[f"{group}.{name}"], np.float64) for name in ("mean", "sd"))
         columns = (features[fold].columns(VARIANTS[variant]) - mean) / sd
+        loadings = problems.get(f"{group}.loadings")
+        if loadings is not None:
+            radiomic = len(loadings)
+            components = columns[:, :radiomic] @ np.asarray(loadings, np.float64)
+            columns = np.concatenate([components, columns[:, radiomic:]], axis=1)
         trains, validates = rows.trains(fold), rows.validates(fold)
         weights = class_weights[fold][rows.labels]
         own = [tasks[k] for k in np.flatnonzero((index == (fold, variant)).all(axis=1))]

@@ -10,16 +10,19 @@ from common.covariates import covariate_spec
 from common.errors import TooFewPatients
 from common.heads import under
 from common.messages import Arrays, HarmonizeAnswer, HarmonizeQuestion
+from common.statistics.intraclass import pair_sums
 from common.study_tables import Harmonization
 from harmonization import combat_sums, covariate_sums
 
 
 def answer(question: HarmonizeQuestion, context: SiteContext) -> HarmonizeAnswer:
-    """Sum covariates (step ``covariates``) or features (step ``features``) of every fold."""
+    """Sum covariates, features, or how features agree over two masks, of every fold."""
     sums: Arrays = {}
     for fold in range(context.study.folds):
         if question.step == "covariates":
             own = _covariates(context, fold)
+        elif question.step == "reproducibility":
+            own = _pairs(context, fold)
         else:
             own = _features(context, fold, np.asarray(question.means[str(fold)], np.float64))
         sums |= under(own, str(fold))
@@ -49,6 +52,15 @@ def _features(context: SiteContext, fold: int, means: np.ndarray) -> Arrays:
     classes = np.bincount(rows.labels[trains], minlength=2).astype(np.int64)
     filled = np.array([covariates.missing[name] for name in rows.covariates], np.int64)
     return sums.arrays() | {"classes": classes, "filled": filled}
+
+
+def _pairs(context: SiteContext, fold: int) -> Arrays:
+    """Sums over the slices with two masks; zeros where there are none."""
+    rows = context.rows
+    chosen = rows.trains(fold) & rows.paired
+    other = rows.features if rows.second is None else rows.second
+    sums: Arrays = pair_sums(rows.features[chosen], other[chosen], rows.patient[chosen]).arrays()
+    return sums
 
 
 def _refuse_small(batch: np.ndarray, rule: Harmonization, site: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,9 +12,13 @@ from client.context import SiteContext
 from client.network.slices import Slices
 from client.scoring import network_measure
 from common.errors import RunError
-from common.messages import TrainAnswer, TrainQuestion
+from common.messages import SearchQuestion, TrainAnswer, TrainQuestion
 from common.study_tables import Training
+from common.trials import Settings, settings_of
 from common.update import longest_change, moved_by, share_of_change
+
+if TYPE_CHECKING:
+    from client.network.local_training import LocalResult
 
 
 def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
@@ -23,34 +29,18 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
     RunError
         The site is external: it never trains.
     """
-    from client.network.inference import look
-    from client.network.local_training import train_locally
-
-    if context.external:
-        raise RunError(
-            f"Site {context.site.name} is external and was asked to train.",
-            "The coordinator must not ask external sites to train.",
-        )
-    rows, study = context.rows, context.study
-    validates, trains = rows.validates(question.fold), rows.trains(question.fold)
-    held_out = Slices(rows.images[validates], rows.masks[validates], rows.labels[validates])
-    logits = look(question.weights, held_out, study.cnn).logits
+    rows, study, fold = context.rows, context.study, question.fold
+    settings = settings_of(study, question.trial)
+    logits = held_out_logits(question.weights, context, settings, fold)
     validation, histogram = network_measure(
-        rows, logits, question.fold, question.class_weights, study.fusion.patient_score
+        rows, logits, fold, question.class_weights, study.fusion.patient_score
     )
-    result = train_locally(
-        question.weights,
-        Slices(rows.images[trains], rows.masks[trains], rows.labels[trains]),
-        study.cnn,
-        study.training,
-        study.training.local_epochs,
-        question.class_weights,
-        study.training.proximal_mu if study.training.strategy == "fedprox" else 0.0,
-        seed_of(study.seed, rows.site, "train", question.fold, question.round),
-    )
+    seed = seed_of(study.seed, rows.site, "train", fold, question.round)
+    result = trained(question, context, settings, fold, seed)
+    trains = rows.trains(fold)
     slices = int(trains.sum())
     change = share_of_change(result.weights, question.weights, slices / question.slices)
-    _require_plausible(change, slices, question, study.training)
+    _require_plausible(change, slices, question, settings.training)
     return TrainAnswer(
         slices=slices,
         patients=int(np.unique(rows.patient[trains]).size),
@@ -58,6 +48,51 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
         change=change,
         validation=validation,
         histogram=histogram,
+    )
+
+
+def held_out_logits(
+    weights: NDArray[np.float32], context: SiteContext, settings: Settings, fold: int
+) -> NDArray[np.float64]:
+    """Score the slices of a fold's validation patients by a network: logits (n,)."""
+    from client.network.inference import look
+
+    rows, validates = context.rows, context.rows.validates(fold)
+    held_out = Slices(rows.images[validates], rows.masks[validates], rows.labels[validates])
+    return look(weights, held_out, settings.cnn).logits
+
+
+def trained(
+    question: TrainQuestion | SearchQuestion,
+    context: SiteContext,
+    settings: Settings,
+    fold: int,
+    seed: int,
+) -> LocalResult:
+    """Train the received network on the slices of a fold's training patients.
+
+    Raises
+    ------
+    RunError
+        The site is external: it never trains.
+    """
+    from client.network.local_training import train_locally
+
+    if context.external:
+        raise RunError(
+            f"Site {context.site.name} is external and was asked to train.",
+            "The coordinator must not ask external sites to train.",
+        )
+    rows, trains, training = context.rows, context.rows.trains(fold), settings.training
+    return train_locally(
+        question.weights,
+        Slices(rows.images[trains], rows.masks[trains], rows.labels[trains]),
+        settings.cnn,
+        training,
+        training.local_epochs,
+        question.class_weights,
+        training.proximal_mu if training.strategy == "fedprox" else 0.0,
+        seed,
     )
 
 
@@ -73,10 +108,22 @@ def _require_plausible(
     """
     moved = moved_by(change, slices, question.slices)
     longest = longest_change(change.size, slices, training)
-    # False for NaN.
-    if not moved <= longest * (1.0 + 1e-6):
+    if not is_plausible(change, slices, question.slices, training):
         raise RunError(
             f"Training in fold {question.fold}, round {question.round} moved the weights by "
             f"{moved:.3g}; {slices} slices can move them by {longest:.3g} at most.",
             "Look at the site's images and at the learning rate: the loss is probably not finite.",
         )
+
+
+def is_plausible(change: NDArray[np.float32], slices: int, of_all: int, training: Training) -> bool:
+    """Say whether so much training can have made this change; not of numbers that are not finite.
+
+    Parameters
+    ----------
+    change
+        Of the weights, times the share that `slices` are `of_all`.
+    """
+    longest = longest_change(change.size, slices, training)
+    # False for NaN.
+    return moved_by(change, slices, of_all) <= longest * (1.0 + 1e-6)

@@ -27,6 +27,7 @@ from client.stages import (
     enrol,
     fuse,
     harmonize,
+    search,
     train,
     validate,
 )
@@ -42,6 +43,7 @@ STAGES: dict[str, Callable[[Any, SiteContext], Any]] = {
     "enrol": enrol.answer,
     "describe": describe.answer,
     "harmonize": harmonize.answer,
+    "search": search.answer,
     "train": train.answer,
     "fuse": fuse.answer,
     "calibrate": calibrate.answer,

@@ -1,7 +1,8 @@
-"""Leading components of the pooled features, from their standardised moments.
+"""Principal components from pooled moments.
 
-They are found at the server from sums that it has anyhow (`common.statistics.moments`), and say
-where a site is to look; the rows stay at the site.
+Site: `common.statistics.moments.moments`. Merge: add. Server: `standardize`, then
+`principal_components`. The components are those of the pooled rows, standardised: scikit-learn's
+`PCA` after its `StandardScaler`, and over weighted rows where the moments are weighted.
 """
 
 from __future__ import annotations
@@ -10,40 +11,89 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.statistics.checks import Array, Floats
+from common.statistics.checks import Array, Floats, StatisticsError
 from common.statistics.moments import Standardized
+
+NO_VARIANCE = 1e-10
+"""Of the first component's variance: what has less is rounding, not a direction."""
 
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """`axes` (p, k) by which rows (n, p), less `center` (p,), get components of unit variance."""
+    """The first m components of q standardised features.
 
-    center: Floats
-    axes: Floats
-
-    def of(self, x: Array) -> Floats:
-        """Give the components of rows: (n, k)."""
-        found: Floats = (np.asarray(x, dtype=np.float64) - self.center) @ self.axes
-        return found
-
-
-def leading_components(pooled: Standardized, features: int, count: int) -> Components:
-    """Give the `count` components of the first so many features that carry most variance.
-
-    Fewer, where fewer vary; the others are 0. An axis points where its largest weight is positive.
+    Attributes:
+        directions: (m, q) of length 1; the largest entry of each, by absolute value, is positive.
+        variances: (m,) falling.
+        total: the variance of all features together.
     """
-    from scipy.linalg import eigh
 
-    correlation = pooled.correlation[:features, :features]
-    first = max(features - count, 0)
-    values, vectors = eigh(correlation, subset_by_index=(first, features - 1))
-    values, vectors = values[::-1], vectors[:, ::-1]
-    largest = vectors[np.argmax(np.abs(vectors), axis=0), np.arange(values.size)]
-    vectors = vectors * np.sign(largest)
-    carries = values > 1e-9
-    scale = np.where(carries, 1.0 / np.sqrt(np.where(carries, values, 1.0)), 0.0)
-    sd = np.where(pooled.constant, 1.0, pooled.sd)[:features]
-    axes = np.zeros((features, count))
-    axes[:, : values.size] = vectors * scale / sd[:, None]
-    axes[pooled.constant[:features]] = 0.0
-    return Components(pooled.mean[:features].copy(), axes)
+    directions: Floats
+    variances: Floats
+    total: float
+
+    @property
+    def loadings(self) -> Floats:
+        """(q, m) that make components of variance 1 from standardised features."""
+        return np.asarray(self.directions.T / np.sqrt(self.variances))
+
+    @property
+    def explained(self) -> float:
+        """Share of the variance that the components explain together."""
+        return float(self.variances.sum() / self.total) if self.total else 0.0
+
+
+def principal_components(
+    problem: Standardized, *, candidates: Array, share: float, largest: int
+) -> Components:
+    """Find the fewest components that explain `share` of the variance, at most `largest`.
+
+    Args:
+        problem: from `standardize`; constant features have no part in any component.
+        candidates: features that take part, booleans (q,) or indices.
+        share: above 0, at most 1.
+        largest: at least 1.
+
+    Raises:
+        StatisticsError: if an argument is out of range.
+    """
+    if not 0.0 < share <= 1.0 or largest < 1:
+        raise StatisticsError(
+            f"Up to {largest} components of {share} of the variance were asked for.",
+            "Ask for at least 1, and for a share above 0 and at most 1.",
+        )
+    chosen = np.zeros(problem.mean.size, dtype=np.bool_)
+    chosen[np.asarray(candidates)] = True
+    entries = np.flatnonzero(chosen & ~problem.constant)
+    variances, vectors = np.linalg.eigh(problem.correlation[np.ix_(entries, entries)])
+    variances, vectors = variances[::-1], vectors[:, ::-1]
+    total = float(entries.size)
+    real = variances > NO_VARIANCE * variances.max(initial=0.0)
+    reached = np.cumsum(variances[real]) / max(total, 1.0)
+    # Rounding must not ask for a component more.
+    enough = int(np.searchsorted(reached, share - 1e-12)) + 1
+    count = min(enough, largest, int(real.sum()))
+    directions = np.zeros((count, problem.mean.size))
+    directions[:, entries] = vectors[:, :count].T
+    heaviest = np.abs(directions).argmax(axis=1) if entries.size else np.zeros(0, np.int64)
+    signs = np.sign(directions[np.arange(count), heaviest])
+    return Components(directions * signs[:, None], variances[:count].copy(), total)
+
+
+def in_components(problem: Standardized, loadings: Floats) -> Standardized:
+    """Give the moments of columns that are linear in standardised features.
+
+    Args:
+        loadings: (q, m); the columns have mean 0, and are taken as they are, with sd 1.
+    """
+    size = loadings.shape[1]
+    return Standardized(
+        weight=problem.weight,
+        mean=np.zeros(size),
+        sd=np.ones(size),
+        constant=np.zeros(size, dtype=np.bool_),
+        target_mean=problem.target_mean,
+        target_sd=problem.target_sd,
+        correlation=loadings.T @ problem.correlation @ loadings,
+        covariance=loadings.T @ problem.covariance,
+    )

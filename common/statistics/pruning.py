@@ -10,7 +10,12 @@ DECIMALS = 10
 
 
 def prune(correlation: Array, with_target: Array, limit: float) -> Ints:
-    """Return the indices of the features kept, ascending.
+    """Return the indices of the features kept, ascending; see `prune_in_order`."""
+    return np.sort(prune_in_order(correlation, with_target, limit))
+
+
+def prune_in_order(correlation: Array, with_target: Array, limit: float) -> Ints:
+    """Return the indices of the features kept, the more telling first.
 
     Features are taken by falling absolute correlation with the target, ties by index; each one
     kept drops those after it whose absolute correlation with it exceeds `limit`. Correlations are
@@ -41,4 +46,4 @@ def prune(correlation: Array, with_target: Array, limit: float) -> Ints:
             continue
         kept.append(int(feature))
         candidate &= np.round(np.abs(matrix[feature]), DECIMALS) <= limit
-    return np.array(sorted(kept), dtype=np.int64)
+    return np.array(kept, dtype=np.int64)

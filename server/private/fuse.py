@@ -21,6 +21,7 @@ from common.privacy.of_study import noise_of
 from common.release import FoldModel, folds_to_arrays
 from common.statistics.discriminant import Discriminant
 from common.study import Study
+from common.trials import OWN
 from server.federation import Federation
 from server.firewall import require_arrays
 from server.roster import Roster
@@ -38,9 +39,10 @@ def run(
     study: Study,
     harmonized: Harmonized,
     weights: list[NDArray[np.float32]],
+    trial: int = OWN,
 ) -> Fused:
     """Make the three heads of every fold, harmonised and not, from one question."""
-    folds = without_heads(harmonized, weights)
+    folds = without_heads(harmonized, weights, trial)
     radiomic = folds[0].reference.alpha.size
     summed = total(
         federation,

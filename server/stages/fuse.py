@@ -9,23 +9,24 @@ it out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.feature_names import DEEP_FEATURES
-from common.heads import VARIANTS, Head, Heads, below, heads_to_arrays, stack, under
+from common.heads import VARIANTS, Heads, below, heads_to_arrays, stack, under
 from common.messages import Arrays, EnrolAnswer, FuseAnswer, FuseQuestion
 from common.release import FoldModel, folds_to_arrays
-from common.statistics.components import Components, leading_components
 from common.statistics.discriminant import Discriminant, discriminant
 from common.statistics.distance import Distribution, shrunken
-from common.statistics.moments import Moments, Standardized, moment_shapes, standardize
+from common.statistics.leading_components import ComponentAxes, leading_components
+from common.statistics.moments import Moments, moment_shapes, standardize
 from common.statistics.newton import LogisticState
 from common.statistics.scores import BINS
 from common.statistics.sums import unpack_symmetric
 from common.study import Study
+from common.trials import OWN
 from server.candidates import Candidate, Choice, candidates, choose
 from server.federation import Federation
 from server.firewall import (
@@ -37,6 +38,7 @@ from server.firewall import (
     require_products,
 )
 from server.newton_rounds import newton_rounds
+from server.reduction import Columns, columns_of
 from server.roster import Roster
 from server.run import RunFolder
 from server.stages.harmonize import Harmonized
@@ -49,9 +51,9 @@ class Fused:
     """The folds with their heads; what was chosen for each (model, variant) with a LASSO.
 
     `stacks` are the fused heads' weights for the logits of radiomics and deep, by variant;
-    `sites` are those that took part; `distributions` are of the features that the folds' harmonised
-    heads use, none where a study hides each patient; `components` by fold and variant, where the
-    study compares its sites by them.
+    `sites` are those that took part; `columns` what the harmonised heads of each fold chose from;
+    `distributions` are of the features that those heads use, none where a study hides each patient;
+    `components` by fold and variant, where the study compares its sites by them.
     """
 
     folds: list[FoldModel]
@@ -59,8 +61,9 @@ class Fused:
     stacks: dict[str, Discriminant]
     rounds: int
     sites: tuple[str, ...]
+    columns: Sequence[Columns] = ()
     distributions: tuple[Distribution, ...] = ()
-    components: dict[str, Components] = field(default_factory=dict)
+    components: dict[str, ComponentAxes] = field(default_factory=dict)
 
 
 def run(
@@ -69,13 +72,16 @@ def run(
     study: Study,
     harmonized: Harmonized,
     weights: list[NDArray[np.float32]],
+    trial: int = OWN,
 ) -> Fused:
     """Fit the three heads of every fold, harmonised and not.
+
+    `trial` is the one of the study's search by whose settings the networks are built.
 
     The sites that answer the first question are asked all the others: it leaves the features at
     the site.
     """
-    folds = without_heads(harmonized, weights)
+    folds = without_heads(harmonized, weights, trial)
     model = folds_to_arrays(folds) | {
         "class_weights": harmonized.class_weights,
         "network_weights": network_weights(study, harmonized.class_weights),
@@ -91,12 +97,14 @@ def run(
     )
     # A site that was found unfit when the run went on is not asked again.
     sites = tuple(site for site in summed.sites if site in roster.train)
-    pooled = _pooled(federation.run, summed.answer)
+    pooled = _pooled(federation.run, summed.answer, radiomic, harmonized.icc)
     found = [
         one
         for fold in range(study.folds)
         for number, variant in enumerate(VARIANTS)
-        for one in candidates(fold, variant, pooled[f"{fold}.{number}"], radiomic, study.fusion)
+        for one in candidates(
+            fold, variant, pooled[f"{fold}.{number}"], study.fusion, study.reduction
+        )
     ]
     states, losses, rounds = newton_rounds(
         federation, sites, roster, found, pooled, harmonized.class_weights
@@ -105,20 +113,21 @@ def run(
     heads = [_heads(fold, found, states, choices, pooled) for fold in range(study.folds)]
     stacks = _stacks(federation, sites, roster, study, heads, harmonized.class_weights)
     complete = [
-        FoldModel(fold.reference, fold.means, fold.weights, own | _fused(own, stacks))
+        replace(fold, heads=own | _fused(own, stacks))
         for fold, own in zip(folds, heads, strict=True)
     ]
+    columns = [pooled[f"{fold}.0"] for fold in range(study.folds)]
     distributions = () if study.privacy.on else _distributions(complete, pooled, summed.answer)
     components = {
-        place: leading_components(own, radiomic, study.report.components)
+        place: leading_components(own.scale, radiomic, study.report.components)
         for place, own in pooled.items()
         if study.report.site_card
     }
-    return Fused(complete, choices, stacks, rounds, sites, distributions, components)
+    return Fused(complete, choices, stacks, rounds, sites, columns, distributions, components)
 
 
 def _distributions(
-    folds: list[FoldModel], pooled: dict[str, Standardized], answer: FuseAnswer
+    folds: list[FoldModel], pooled: dict[str, Columns], answer: FuseAnswer
 ) -> tuple[Distribution, ...]:
     """Keep how the used features are distributed; none where a fold's heads use no feature."""
     found = []
@@ -128,7 +137,7 @@ def _distributions(
             for head in (fold.heads[(model, "harmonized")] for model in ("radiomics", "deep"))
         ]
         rows = int(answer.sums[f"{number}.0.count"])
-        own = shrunken(pooled[f"{number}.0"], np.concatenate(used), rows)
+        own = shrunken(pooled[f"{number}.0"].scale, np.concatenate(used), rows)
         if own is None:
             return ()
         found.append(own)
@@ -136,11 +145,11 @@ def _distributions(
 
 
 def without_heads(
-    harmonized: Harmonized, weights: Sequence[NDArray[np.float32]]
+    harmonized: Harmonized, weights: Sequence[NDArray[np.float32]], trial: int = OWN
 ) -> list[FoldModel]:
     """Put what harmonisation and training made of each fold together."""
     parts = zip(harmonized.references, harmonized.means, weights, strict=True)
-    return [FoldModel(*own) for own in parts]
+    return [FoldModel(*own, trial=trial) for own in parts]
 
 
 def _stacks(
@@ -170,16 +179,28 @@ def _stacks(
     }
 
 
-def _pooled(run_folder: RunFolder, answer: FuseAnswer) -> dict[str, Standardized]:
-    """Standardise by the moments of each fold and variant; write down how the networks do."""
-    folds = range(run_folder.study.folds)
-    rounds = run_folder.study.training.rounds
+def _pooled(
+    run_folder: RunFolder, answer: FuseAnswer, radiomic: int, icc: Sequence[NDArray[np.float64]]
+) -> dict[str, Columns]:
+    """Make the columns of each fold and variant of its moments; write down how the networks do."""
+    study = run_folder.study
+    folds = range(study.folds)
+    rounds = study.training.rounds
     for fold in folds:
         validation = np.asarray(answer.sums[f"{fold}.validation"], np.float64)
         histogram = np.asarray(answer.sums[f"{fold}.histogram"], np.int64)
         record(run_folder, fold, rounds, validation, histogram, averaged=True)
-    groups = [f"{fold}.{number}" for fold in folds for number in range(len(VARIANTS))]
-    return {group: standardize(Moments.from_arrays(below(answer.sums, group))) for group in groups}
+    return {
+        f"{fold}.{number}": columns_of(
+            standardize(Moments.from_arrays(below(answer.sums, f"{fold}.{number}"))),
+            radiomic,
+            study.fusion,
+            study.reduction,
+            icc[fold] if icc else None,
+        )
+        for fold in folds
+        for number in range(len(VARIANTS))
+    }
 
 
 def _moments_check(
@@ -266,14 +287,11 @@ def _heads(
     found: list[Candidate],
     states: list[LogisticState],
     choices: dict[tuple[str, str], Choice],
-    pooled: dict[str, Standardized],
+    pooled: dict[str, Columns],
 ) -> Heads:
     heads: Heads = {}
     for one, state in zip(found, states, strict=True):
         key = (one.model, one.variant)
         if one.fold == fold and one.choice == choices[key]:
-            scale = pooled[one.group]
-            heads[key] = Head(
-                one.features, scale.mean[one.features], scale.sd[one.features], state.coef
-            )
+            heads[key] = pooled[one.group].head(one.features, state.coef)
     return heads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from harmonization import (
 from harmonization.errors import HarmonizationError as SolverError
 from server.federation import Federation
 from server.firewall import require, require_arrays, require_count, require_products
+from server.reproducibility import reproducibility
 from server.roster import Roster
 from server.total import total
 
@@ -37,12 +38,16 @@ class Harmonized:
     """Each fold's reference and covariate means; `classes` (F, 2), the pooled slices of each class.
 
     `filled` counts, by covariate, the slices at training sites whose value was filled.
+    Where the study asks for it, `icc` holds each fold's intra-class correlations (p,), and `pairs`
+    over how many slices, patients and sites they are.
     """
 
     references: list[Reference]
     means: list[NDArray[np.float64]]
     classes: NDArray[np.int64]
     filled: dict[str, int]
+    icc: Sequence[NDArray[np.float64]] = ()
+    pairs: Sequence[dict[str, int]] = ()
 
     @property
     def class_weights(self) -> NDArray[np.float64]:
@@ -89,7 +94,10 @@ def run(federation: Federation, roster: Roster, study: Study, features: int) -> 
         raise HarmonizationError(str(error)) from error
     names = [covariate.name for covariate in study.harmonization.covariates]
     counts = dict(zip(names, filled.tolist(), strict=True))
-    return Harmonized(references, means, np.array(classes), counts)
+    if not study.reduction.measures_icc:
+        return Harmonized(references, means, np.array(classes), counts)
+    icc, pairs = reproducibility(federation, roster, study, features)
+    return Harmonized(references, means, np.array(classes), counts, icc, pairs)
 
 
 def _sums_check(study: Study, features: int) -> Callable[[EnrolAnswer, HarmonizeAnswer], None]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import MyoFedError
-from common.messages import Arrays, EnrolAnswer, TrainAnswer, TrainQuestion
+from common.messages import Arrays, EnrolAnswer, SearchQuestion, TrainAnswer, TrainQuestion
 from common.privacy.fresh_head import fresh_head
 from common.privacy.of_study import noise_of
 from common.statistics.auc import auc_from_histogram
@@ -17,6 +17,7 @@ from common.statistics.logistic import balanced_weights
 from common.statistics.scores import BINS
 from common.study import Study
 from common.study_tables import Training
+from common.trials import OWN, Settings, settings_of
 from common.update import longest_change, longest_private_change, moved_by
 from server.federation import Federation
 from server.firewall import (
@@ -74,9 +75,15 @@ class FoldTraining:
 
 
 def run(
-    federation: Federation, run_folder: RunFolder, roster: Roster, harmonized: Harmonized
+    federation: Federation,
+    run_folder: RunFolder,
+    roster: Roster,
+    harmonized: Harmonized,
+    trial: int = OWN,
 ) -> list[Weights]:
     """Train every fold's network; give the mean weights of its last rounds.
+
+    `trial` is the one of the study's search by whose settings they are trained.
 
     Raises
     ------
@@ -84,7 +91,7 @@ def run(
         The quorum does not hold: too few sites answer, or answer what can be averaged.
     """
     return [
-        _train_fold(federation, run_folder, roster, harmonized, fold)
+        _train_fold(federation, run_folder, roster, harmonized, fold, trial)
         for fold in range(run_folder.study.folds)
     ]
 
@@ -95,15 +102,17 @@ def _train_fold(
     roster: Roster,
     harmonized: Harmonized,
     fold: int,
+    trial: int,
 ) -> Weights:
     study = run_folder.study
+    settings = settings_of(study, trial)
     classes = harmonized.classes[fold]
     if study.privacy.on:
         # Those of a fold's slices would tell of its patients.
         classes = roster.classes(study)
     class_weights = network_weights(study, np.array([balanced_weights(*classes.tolist())]))[0]
-    aggregator = Aggregator(study.training)
-    state = _begin(run_folder, aggregator, fold)
+    aggregator = Aggregator(settings.training)
+    state = taken_up(run_folder, aggregator, f"train-{fold}") or _begin(study, settings, fold)
     rounds = study.training.rounds
     while state.round < rounds:
         question = TrainQuestion(
@@ -113,28 +122,31 @@ def _train_fold(
             slices=int(classes.sum()),
             class_weights=class_weights,
             weights=state.weights,
+            trial=trial,
         )
         of_sites = SiteMeasures(study)
-        merged, summed = _round(federation, roster, aggregator, question, of_sites)
+        merged, summed = one_round(
+            federation, roster, aggregator, question, settings.training, of_sites
+        )
         if not study.privacy.on:
             _measure(run_folder, state.round, summed, fold, of_sites)
         state.step(merged, state.round >= rounds - study.training.averaged_rounds)
-        moments = {f"strategy/{key}": value for key, value in aggregator.arrays().items()}
-        run_folder.keep(f"train-{fold}", state.arrays() | moments)
+        keep(run_folder, aggregator, f"train-{fold}", state)
         federation.forget(question)
     return state.average
 
 
-def _round(
+def one_round(
     federation: Federation,
     roster: Roster,
     aggregator: Aggregator,
-    question: TrainQuestion,
+    question: TrainQuestion | SearchQuestion,
+    training: Training,
     of_sites: SiteMeasures,
 ) -> tuple[Weights, TrainAnswer]:
     """Train one round: give the next weights, and the sum of the sites' answers."""
     study = federation.run.study
-    check = of_sites.noting(_check_against(question, study.training))
+    check = of_sites.noting(_check_against(question, training))
     if study.privacy.on:
         check = _private_check_against(question, study)
     judge = _judge_against(question, study.firewall.norm_limit)
@@ -153,7 +165,7 @@ def _round(
 
 
 def _check_against(
-    question: TrainQuestion, training: Training
+    question: TrainQuestion | SearchQuestion, training: Training
 ) -> Callable[[EnrolAnswer, TrainAnswer], None]:
     """Say what answers to this question must be like, of a site or of several."""
 
@@ -177,7 +189,7 @@ def _check_against(
 
 
 def _private_check_against(
-    question: TrainQuestion, study: Study
+    question: TrainQuestion | SearchQuestion, study: Study
 ) -> Callable[[EnrolAnswer, TrainAnswer], None]:
     """Say what answers must be like where each patient is hidden: the change, and public counts."""
     noise = noise_of(study).network
@@ -196,7 +208,7 @@ def _private_check_against(
 
 
 def _judge_against(
-    question: TrainQuestion, limit: float
+    question: TrainQuestion | SearchQuestion, limit: float
 ) -> Callable[[Mapping[str, TrainAnswer]], dict[str, str]]:
     """Compare the sizes of the sites' updates."""
 
@@ -207,28 +219,41 @@ def _judge_against(
     return judge
 
 
-def _norm(question: TrainQuestion, answer: TrainAnswer) -> float:
+def _norm(question: TrainQuestion | SearchQuestion, answer: TrainAnswer) -> float:
     return moved_by(answer.change, answer.slices, question.slices)
 
 
-def _begin(run_folder: RunFolder, aggregator: Aggregator, fold: int) -> FoldTraining:
-    """Take up a fold at its checkpoint, or start it from seeded weights."""
+def keep(run_folder: RunFolder, aggregator: Aggregator, name: str, state: FoldTraining) -> None:
+    """Write down where training stands, the strategy's moments with it."""
+    moments = {f"strategy/{key}": value for key, value in aggregator.arrays().items()}
+    run_folder.keep(name, state.arrays() | moments)
+
+
+def taken_up(run_folder: RunFolder, aggregator: Aggregator, name: str) -> FoldTraining | None:
+    """Take training up at its checkpoint; None where there is none."""
+    kept = run_folder.kept(name)
+    if kept is None:
+        return None
+    aggregator.restore(
+        {
+            key.removeprefix("strategy/"): value
+            for key, value in kept.items()
+            if key.startswith("strategy/")
+        }
+    )
+    return FoldTraining.from_arrays(kept)
+
+
+def start_of(study: Study, settings: Settings, fold: int) -> Weights:
+    """Give the seeded weights with which a fold begins; trials of one width begin alike."""
     from common.cnn import initial_weights
 
-    kept = run_folder.kept(f"train-{fold}")
-    if kept is not None:
-        aggregator.restore(
-            {
-                key.removeprefix("strategy/"): value
-                for key, value in kept.items()
-                if key.startswith("strategy/")
-            }
-        )
-        return FoldTraining.from_arrays(kept)
-    study = run_folder.study
-    start = initial_weights(
-        study.cnn.width, study.cnn.dropout, study.preprocessing.crop, study.seed + fold
-    )
+    cnn, crop = settings.cnn, study.preprocessing.crop
+    return initial_weights(cnn.width, cnn.dropout, crop, study.seed + fold)
+
+
+def _begin(study: Study, settings: Settings, fold: int) -> FoldTraining:
+    start = start_of(study, settings, fold)
     if study.privacy.on and study.privacy.trained == "head":
         start = fresh_head(start)
     return FoldTraining(0, start, np.zeros_like(start))
@@ -265,12 +290,13 @@ def record(
         fold=fold,
         round=number,
         validation_loss=round(float(loss / weight), 6) if weight else None,
-        validation_auc=_auc(histogram),
+        validation_auc=auc_or_none(histogram),
         **more,
     )
 
 
-def _auc(histogram: NDArray[np.int64]) -> float | None:
+def auc_or_none(histogram: NDArray[np.int64]) -> float | None:
+    """Give the pooled AUC, to four digits; None where it is not defined."""
     try:
         return round(auc_from_histogram(histogram).auc, 4)
     except MyoFedError:

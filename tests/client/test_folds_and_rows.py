@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,15 @@ from site_samples import make_study
 
 from client.cohort.folds import draw_folds, seed_of
 from client.cohort.patients import Case, Patient
-from client.cohort.rows import Source, lay_out
+from client.cohort.rows import Source, cases_of, lay_out
+from client.cohort.second_masks import enough, second_features
+from client.imaging import extract as imaging
+from client.imaging.extract import extract_cases
+from client.imaging.measure import perturb
 from client.imaging.preprocess import Preprocessing
-from common.errors import CohortError
+from client.imaging.recipes import preprocessing_of, radiomics_of
+from common.errors import CohortError, ImageError
+from common.feature_names import all_names
 
 
 @settings(max_examples=60, deadline=None)
@@ -161,3 +168,102 @@ def test_rows_that_cannot_be_laid_out_say_why(
     assert "q1/ED" in caught.value.what
     assert "q2/ED" in caught.value.what
     assert "2 case(s)" in caught.value.fix
+
+
+def drawn_again(mask: Path, name: str, slices: Sequence[int]) -> Path:
+    """Another reader's contour: a pixel to the right, of some slices only."""
+    image: Any = sitk.ReadImage(str(mask))
+    array = np.roll(sitk.GetArrayFromImage(image), 1, axis=2)
+    array[[z for z in range(len(array)) if z not in slices]] = 0
+    written: Any = sitk.GetImageFromArray(array)
+    written.CopyInformation(image)
+    path = mask.with_name(name)
+    sitk.WriteImage(written, str(path))
+    return path
+
+
+def test_a_second_mask_is_matched_slice_by_slice(site: tuple[Source, list[Patient]]) -> None:
+    source, (first, second, third) = site
+    five, own = first.cases[0], second.cases[0]
+    other = drawn_again(five.mask, "1_second.nii.gz", (1, 2, 4))
+    another = drawn_again(own.mask, "2_second.nii.gz", (1, 2))
+    patients = [
+        replace(first, cases=(replace(five, second_mask=other),)),
+        replace(second, cases=(replace(own, second_mask=another),)),
+        third,
+    ]
+    asked = make_study(
+        reduction={"minimum_icc": 0.5},
+        cohort={"minimum_patients_per_class": 2, "validation_fraction": 0.1},
+    )
+    rows = lay_out(source, patients, asked, external=False, workers=1)
+    # One of the two validates, and sums over one patient's slices must not leave.
+    assert rows.second is None
+    assert not rows.paired.any()
+    found = second_features(
+        cases_of(source, patients, asked),
+        [case for one in patients for case in one.cases if case.phase == "ED"],
+        measured := extract_cases(
+            cases_of(source, patients, asked),
+            preprocessing_of(asked.preprocessing),
+            radiomics_of(asked.radiomics),
+            source.cache,
+            workers=1,
+        ),
+        asked,
+        source.cache,
+    )
+    has = [np.isfinite(one).all(axis=1).tolist() for one in found]
+    assert has == [[False, True, True, False, True], [True, False], [False, False]]
+    (again,) = extract_cases(
+        [imaging.Case("again", five.image, other)],
+        preprocessing_of(asked.preprocessing),
+        radiomics_of(asked.radiomics),
+        source.cache,
+        workers=1,
+    )
+    assert again.slices == (1, 2, 4)
+    np.testing.assert_array_equal(found[0][[1, 2, 4]], again.features)
+    assert (found[0][1] != measured[0].features[1]).any()
+    plain = lay_out(source, patients, make_study(), external=False, workers=1)
+    assert plain.second is None
+    outside = lay_out(source, patients, asked, external=True, workers=1)
+    assert outside.second is None
+
+
+def test_a_mask_grows_or_shrinks_by_a_pixel(site: tuple[Source, list[Patient]]) -> None:
+    source, patients = site
+    found = {}
+    for how in ("dilated", "eroded"):
+        study = make_study(
+            reduction={"minimum_icc": 0.5, "second_mask": how},
+            cohort={"minimum_patients_per_class": 2, "validation_fraction": 0.1},
+        )
+        everybody = [*patients, replace(patients[0], patient_id="p4")]
+        rows = lay_out(source, everybody, study, external=False, workers=1)
+        assert rows.second is not None
+        assert rows.paired.all()
+        area = all_names().index("original_shape2D_PixelSurface")
+        found[how] = np.sinh(rows.second[:, area]) - np.sinh(rows.features[:, area])
+    assert (found["dilated"] > 50).all()
+    assert (found["eroded"] < -50).all()
+    ring = np.zeros((5, 5), bool)
+    ring[2, 1:4] = True
+    assert perturb(ring, "") is ring
+    assert perturb(ring, "dilated").sum() == 11
+    with pytest.raises(ImageError, match="thicker"):
+        perturb(ring, "eroded")
+
+
+def test_few_pairs_are_none() -> None:
+    study = make_study(folds=2, cohort={"minimum_patients_per_class": 3})
+    owner, folds = np.repeat(np.arange(12), 2), np.arange(12) % 2
+    second = np.ones((24, 5))
+    assert enough(second, owner, folds, study) is second
+    second[owner > 5] = np.nan
+    assert enough(second, owner, folds, study) is second
+    second[owner == 5] = np.nan
+    assert enough(second, owner, folds, study) is None
+    # All pairs in one part: the validation part of the other fold then has none, which is nothing.
+    second = np.where((owner % 2 == 0)[:, None], 1.0, np.nan)
+    assert enough(second, owner, folds, study) is None

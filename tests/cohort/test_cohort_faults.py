@@ -36,6 +36,22 @@ def test_the_clean_twin_has_none(tmp_path):
     assert "No fault." in report.listing()
 
 
+def test_a_second_mask_is_checked_as_the_first(tmp_path):
+    cohort = Cohort(tmp_path)
+    for row in cohort.rows:
+        row["second_mask"] = row["mask"] if row["patient_id"] != "p1" else ""
+    assert cohort.check().faults == ()
+    cohort = Cohort(tmp_path / "spoilt")
+    for row in cohort.rows:
+        row["second_mask"] = row["mask"]
+    cohort.rows[2]["second_mask"] = "nowhere.nii.gz"
+    cohort.rows[3]["second_mask"] = cohort.rows[3]["image"]
+    report = cohort.check()
+    assert codes(report.faults) == ["file-missing", "image-is-mask"]
+    assert all("column second_mask" in str(fault) for fault in report.faults)
+    assert "patient p2" in str(report.faults[0])
+
+
 def test_ten_faults_in_one_pass(tmp_path):
     cohort = Cohort(tmp_path)
     for row in list(cohort.rows):  # twice as many patients

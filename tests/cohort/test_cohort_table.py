@@ -98,6 +98,21 @@ def test_write_then_read_gives_the_same(tmp_path):
     assert "p1,in/a.nii,/else/b.nii,ED,x,1,2" in (tmp_path / "again.csv").read_text()
 
 
+def test_a_second_mask_is_a_path_and_may_be_missing(tmp_path):
+    text = f"{HEADER},second_mask,age\np1,a,b,ED,y,in/c.nii,61\np2,d,e,ED,n,,\n"
+    table = read_table(put(tmp_path, text))
+    assert table.covariates == ("age",)
+    assert [row.second_mask for row in table.rows] == [tmp_path / "in/c.nii", None]
+    found = patients(table, "y", "n")
+    assert [one.cases[0].second_mask for one in found] == [tmp_path / "in/c.nii", None]
+    write_table(tmp_path / "again.csv", table.rows)
+    assert read_table(tmp_path / "again.csv").rows == table.rows
+    assert "p1,a,b,ED,y,in/c.nii,61" in (tmp_path / "again.csv").read_text()
+    without = read_table(put(tmp_path, f"{HEADER}\np1,a,b,ED,y\n")).rows
+    write_table(tmp_path / "plain.csv", without)
+    assert "second_mask" not in (tmp_path / "plain.csv").read_text()
+
+
 def test_patients_gather_phases_and_slices(tmp_path):
     text = f"{HEADER},slice,age\np1,a,b,ED,n,0,\np1,a,b,ED,y,1,61\np1,c,d,ES,n,,61\np2,e,f,ED,n,,\n"
     first, second = patients(read_table(put(tmp_path, text)), "y", "n")

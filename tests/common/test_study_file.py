@@ -69,12 +69,14 @@ def test_the_template_shows_every_key_at_its_default() -> None:
 def test_the_template_shows_every_deadline() -> None:
     shown = tomllib.loads(template())["quorum"]["deadline_seconds"]
     assert shown == DEADLINES
-    assert set(shown) == set(QUESTIONS)
+    # A question of the search is one of training, of another network.
+    assert {*shown, "search"} == set(QUESTIONS)
 
 
 def test_a_deadline_that_is_not_named_is_the_default() -> None:
     study = parse_study(ROSTER + "[quorum.deadline_seconds]\ntrain = 60.5\n")
-    assert {stage: study.deadline(stage) for stage in QUESTIONS} == DEADLINES | {"train": 60.5}
+    assert {stage: study.deadline(stage) for stage in DEADLINES} == DEADLINES | {"train": 60.5}
+    assert study.deadline("search") == 60.5
     whole = "".join(f"{stage} = {limit}\n" for stage, limit in DEADLINES.items())
     written = parse_study(ROSTER + "[quorum.deadline_seconds]\n" + whole)
     assert written.fingerprint == parse_study(ROSTER).fingerprint != study.fingerprint
@@ -377,7 +379,7 @@ def _changed(value: Any) -> list[Any]:
         return [value | {"train": 60.0}]
     if isinstance(value, str):
         words = ("none", "site", "all", "middle", "image", "minmax", "haar", "scanner", "mean")
-        words += ("network", "dense", "adam")
+        words += ("network", "dense", "adam", "pca", "dilated", "consistency")
         return [*words, "mean_only", "fedadam", "geometry", "refuse", "a", "xyz"]
     return [[*value, *value[:1]], [*value, "extra"], [*value, "b"], [*value, "svm"]]
 

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from common.statistics import telling_apart
 from common.statistics.between_batches import between_sums, eta_squared
 from common.statistics.checks import StatisticsError
-from common.statistics.components import leading_components
+from common.statistics.leading_components import leading_components
 from common.statistics.moments import moments, standardize
 from common.statistics.sums import total
 from common.statistics.telling_apart import (

@@ -13,7 +13,7 @@ from site_samples import hold, make_rows, make_study, with_origin
 from client.cohort.rows import SiteRows
 from client.context import SiteContext
 from client.egress.patients import Patients
-from client.stages import calibrate, compare, enrol, fuse, harmonize, train, validate
+from client.stages import calibrate, compare, enrol, fuse, harmonize, search, train, validate
 from common.classifiers.registry import classifiers_of
 from common.cnn import initial_weights
 from common.heads import VARIANTS, Head, Heads, heads_to_arrays, stack, under
@@ -26,6 +26,7 @@ from common.messages import (
     FuseQuestion,
     HarmonizeQuestion,
     Question,
+    SearchQuestion,
     TrainQuestion,
     ValidateAnswer,
     ValidateQuestion,
@@ -37,6 +38,7 @@ from server.candidates import Candidate, Choice, pack
 
 FEATURES = 12
 LEVELS = ("Siemens", "GE", "Philips")
+SEARCH = {"budget": 7, "most_rounds": 2, "eta": 2, "widths": (0.02,), "dropouts": (0.2,)}
 SITES = {"a": "train", "b": "train", "c": "train", "x": "external"}
 
 Exchange = tuple[Question, Answer]
@@ -56,6 +58,9 @@ def a_study(**content: Any) -> Study:
         "explain": {"attention": "privacy" not in content},
         "comparison": {"classifiers": ("logistic", "svm", "perceptron")},
     }
+    if "privacy" not in content:
+        # Which allows neither.
+        defaults |= {"reduction": {"minimum_icc": 0.5}, "search": SEARCH}
     return make_study(SITES, **(defaults | content))
 
 
@@ -64,8 +69,11 @@ def some_rows(name: str, study: Study, patients: int = 12) -> SiteRows:
     rows = make_rows(name, study, seed=len(name) + ord(name[0]), patients=patients, slices=2)
     vendors = [("", "GE", "Philips", "Siemens")[number % 4] for number in rows.patient]
     own = {name: values for name, values in rows.covariates.items() if name != "vendor"}
+    second = rows.features + 0.1 if study.reduction.measures_icc else None
     return replace(
-        rows, covariates=own | ({"vendor": vendors} if "vendor" in rows.covariates else {})
+        rows,
+        second=second,
+        covariates=own | ({"vendor": vendors} if "vendor" in rows.covariates else {}),
     )
 
 
@@ -90,6 +98,12 @@ def _inside(study: Study, site: SiteContext) -> Iterator[Exchange]:
     means = {str(fold): model.means for fold, model in enumerate(models(study))}
     question = HarmonizeQuestion(fingerprint, "features", means)
     yield question, harmonize.answer(question, site)
+    if study.reduction.measures_icc:
+        question = HarmonizeQuestion(fingerprint, "reproducibility")
+        yield question, harmonize.answer(question, site)
+    for step in ("train", "measure") if study.search.on else ():
+        question = search_question(study, step)
+        yield question, search.answer(question, site)
     question = train_question(study, 60)
     yield question, train.answer(question, site)
     question = FuseQuestion(fingerprint, "moments", model=_model(study))
@@ -163,7 +177,13 @@ def _outside(study: Study, inside: SiteContext, site: SiteContext) -> Iterator[E
 
 def train_question(study: Study, slices: int) -> TrainQuestion:
     weights = initial_weights(study.cnn.width, study.cnn.dropout, 128, 1)
-    return TrainQuestion(study.fingerprint, 0, 1, slices, np.array([0.7, 1.9]), weights)
+    trial = int(study.search.on)
+    return TrainQuestion(study.fingerprint, 0, 1, slices, np.array([0.7, 1.9]), weights, trial)
+
+
+def search_question(study: Study, step: str) -> SearchQuestion:
+    weights = initial_weights(study.cnn.width, study.cnn.dropout, 128, 1)
+    return SearchQuestion(study.fingerprint, step, 0, 0, 1, 1, 60, np.array([0.7, 1.9]), weights)
 
 
 def models(study: Study) -> list[FoldModel]:

@@ -159,14 +159,17 @@ def test_patients_are_counted_from_the_rows(tmp_path: Path) -> None:
     assert sum(own.training) - sum(own.observed["vendor"]) == 3
     # A patient without slices stands behind no sum.
     kept = rows.patient != 0
+    assert own.paired == tuple(zip(own.training, own.validating, strict=True))
     fewer = replace(
         rows,
         patient=rows.patient[kept],
         labels=rows.labels[kept],
+        second=None,
         covariates={
             name: [v for v, k in zip(values, kept, strict=True) if k]
             for name, values in rows.covariates.items()
         },
     )
     assert sum(Patients.of(fewer, study.folds).classes) == 11
+    assert Patients.of(fewer, study.folds).paired == ((0, 0), (0, 0))
     assert Patients.of(some_rows("x", study), study.folds).validating == (0, 0)

@@ -16,6 +16,7 @@ from client.egress.patients import Patients
 from client.egress.refused import EgressRefused
 from client.egress.report_words import REPORT_WORDS
 from client.egress.words import PRIVATE, REFUSAL, RULES, words_of
+from common.course import exchange_of
 from common.message_parts import parts_of
 from common.study import Study
 
@@ -143,7 +144,9 @@ def test_an_answer_of_another_stage_step_or_study_is_refused(case: Case) -> None
     study, found = case
     for (question, _), _ in found:
         for (other, answer), _ in found:
-            if other is not question:
+            # A round of a trial has the form of one of training, with zeros for what it leaves out.
+            says_less = question.stage == "train" and exchange_of(other).startswith("search.train")
+            if other is not question and not says_less:
                 with pytest.raises(EgressRefused):
                     passes(study, question, answer)
     (question, answer), _ = found[0]
