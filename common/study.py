@@ -250,9 +250,12 @@ class Study(Section):
 
         Raises
         ------
-        ValidationError
-            There is no such study, for example because too few sites would train.
+        ValueError
+            The site does not train; or (pydantic's ValidationError) there is no such study, for
+            example because too few sites would train.
         """
+        if site not in self.training_sites:
+            raise ValueError(f"{site} does not train in the study {self.name}")
         content = self.model_dump(mode="json") | {"leave_one_site_out": False}
         for one in content["sites"]:
             if one["name"] == site:

@@ -54,6 +54,12 @@ def test_the_site_that_is_left_out_must_answer_where_others_need_not() -> None:
     assert left_out(study_of())["a"].quorum.mandatory == ()
 
 
+@pytest.mark.parametrize("site", ["x", "nobody"])
+def test_only_a_site_that_trains_can_be_left_out(site: str) -> None:
+    with pytest.raises(ValueError, match=f"{site} does not train"):
+        study_of().leaving_out(site)
+
+
 PRIVATE = {
     "harmonization": {"mode": "mean_only"},
     "privacy": {
