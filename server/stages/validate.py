@@ -96,8 +96,8 @@ def _check(own: EnrolAnswer, folds: int, answer: ValidateAnswer) -> None:
         answer.batches.shape == (2,) and (answer.batches >= 0).all(), "its batches make no sense"
     )
     require_count("its number of slices", answer.images, 1, own.slices)
-    extra = answer.placements or answer.attention
-    require(not extra, "its scores came with sums that nobody asked for")
+    require(not answer.placements, "its scores came with placements that nobody asked for")
+    require(not answer.attention, "its scores came with attention that nobody asked for")
 
 
 def _check_placements(own: EnrolAnswer, answer: ValidateAnswer) -> None:
