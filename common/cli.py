@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +42,7 @@ def show(
     """
     study = read_study(path)
     if as_json:
-        content = json.loads(study.canonical())
+        content = study.model_dump(mode="json")
         show_json({"fingerprint": study.fingerprint, "study": content})
         return
     rows = [[site.name, site.role] for site in study.sites]

@@ -47,17 +47,11 @@ def ensemble_heat(
         In units of the deep head's logit: evidence for the positive class.
     """
     images, masks = rows.images[chosen], rows.masks[chosen]
-    maps = [
-        grad_cam(
-            fold.weights,
-            deep_slopes(fold.heads[("deep", "harmonized")], fold.reference.alpha.size),
-            images,
-            masks,
-            cnn,
-        )
-        for fold in folds
-    ]
-    return np.asarray(np.mean(maps, axis=0, dtype=np.float64), np.float32)
+    added = np.zeros(images.shape, np.float32)  # one at a time: a site has thousands of slices
+    for fold in folds:
+        head = deep_slopes(fold.heads[("deep", "harmonized")], fold.reference.alpha.size)
+        added += grad_cam(fold.weights, head, images, masks, cnn)
+    return np.asarray(added / len(folds), np.float32)
 
 
 def grad_cam(

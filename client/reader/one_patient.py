@@ -57,6 +57,7 @@ def read_one(
     if pdf.exists():
         raise WrongUse(f"{pdf} exists already.", "Give another --out, or move it away first.")
     given = read_covariates(covariates)
+    _require_covariates(release, given)
     patient = read_patient_folder(folder.resolve(), release.study, myocardium, frame, given)
     picture = None if explain is None else picture_path(explain, patient.patient_id)
     begun = time.monotonic()
@@ -82,6 +83,19 @@ def read_one(
     with replacing(out) as part:
         part.write_text(text, encoding="utf-8")
     return f"{_said(out, pdf)} {seconds['in all']:.1f} s to the score."
+
+
+def _require_covariates(release: Release, given: dict[str, str]) -> None:
+    """Refuse at once, and not after minutes of radiomics, what the study cannot do without."""
+    asked = release.study.harmonization
+    needed = [one.name for one in asked.covariates] if asked.missing == "refuse" else []
+    needed += ["scanner"] if asked.batch == "scanner" else []
+    missing = [name for name in needed if name not in given]
+    if missing:
+        raise WrongUse(
+            f"The study of this release needs to know of the patient: {', '.join(missing)}.",
+            f"Add --covariate {missing[0]}=VALUE.",
+        )
 
 
 def _said(out: Path, pdf: Path) -> str:

@@ -77,7 +77,7 @@ def _model(release: Release, patient: Prediction, reading: Reading, name: str) -
         "threshold": f"{release.thresholds[name]:.3f}",
         "short": "at or above" if above else "below",
         "side": "above" if above else "below",
-        **{key: _share(held.get(key)) for key in ("sensitivity", "specificity")},
+        **{key: _briefly(held.get(key)) for key in ("sensitivity", "specificity")},
     }
 
 
@@ -103,17 +103,18 @@ def _answer(release: Release, patient: Prediction, reading: Reading) -> dict[str
         sites = len(reading.external)
         evidence = (
             f"At {sites} external site{'s' if sites > 1 else ''}, {one.numerator} of "
-            f"{one.denominator} patients {of} had scores {where}: {name} {_share(one)}."
+            f"{one.denominator} patients {of} had scores {where}: {name} {one.value:.2f} "
+            f"(95 % interval {one.lower:.2f} to {one.upper:.2f})."
         )
     unlike = reading.unusual is not None and reading.unusual.flagged
     doubt = "This case is unlike the training patients: see below." if unlike else ""
     return {"answer": answer, "evidence": evidence, "doubt": doubt}
 
 
-def _share(one: Proportion | None) -> str:
+def _briefly(one: Proportion | None) -> str:
     if one is None:
         return "unknown"
-    return f"{one.value:.2f} (95 % interval {one.lower:.2f} to {one.upper:.2f})"
+    return f"{one.value:.2f} ({one.lower:.2f} to {one.upper:.2f})"
 
 
 def _scale(score: float, threshold: float) -> dict[str, Any]:

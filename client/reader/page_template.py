@@ -96,14 +96,16 @@ probability.</figcaption>
 <h2 id="models">Each model</h2>
 <div class="wide" role="region" tabindex="0" aria-labelledby="models"><table>
 <thead><tr><th scope="col">model</th><th scope="col">score</th><th scope="col">threshold</th>
-<th scope="col">answer</th><th scope="col">sensitivity, external</th>
-<th scope="col">specificity, external</th></tr></thead>
+<th scope="col">answer</th><th scope="col">sensitivity (95 % interval)</th>
+<th scope="col">specificity (95 % interval)</th></tr></thead>
 <tbody>
 {% for one in models %}<tr><th scope="row">{{ one.name }}</th><td>{{ one.score }}</td>
 <td>{{ one.threshold }}</td><td>{{ one.short }}</td><td>{{ one.sensitivity }}</td>
 <td>{{ one.specificity }}</td></tr>
 {% endfor %}</tbody>
 </table></div>
+<p class="notice">Sensitivity and specificity: at these thresholds, over all external sites'
+patients.</p>
 
 <div class="two">
 <section><h2>Like the training patients?</h2>

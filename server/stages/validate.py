@@ -96,7 +96,7 @@ def require_scores(own: EnrolAnswer, folds: int, models: int, answer: ValidateAn
     require(
         answer.batches.shape == (2,) and (answer.batches >= 0).all(), "its batches make no sense"
     )
-    extra = answer.placements or answer.attention
+    extra = answer.placements or answer.attention or answer.subgroups
     require(not extra, "its scores came with sums that nobody asked for")
 
 

@@ -20,13 +20,16 @@ from client.cohort.rows import load_rows
 from client.cohort.site_folder import SiteFolder
 from client.explain.attention import attention_sums, patient_attention, places_of
 from client.explain.gradcam import ensemble_heat
+from client.fold_features import fold_features
 from client.predict import estimate_site_effects, predict, predict_patients
+from client.reader.one_patient import read_one
 from client.reader.patient_folder import read_patient_folder
 from client.reader.site_effects import SiteEffects
 from client.reader.unusual import unusual
 from common.errors import RunError, WrongUse
 from common.print_to_pdf import browser
 from common.release import DISTRIBUTIONS, Release
+from common.statistics.distance import oracle_shrinkage
 from common.study import Study
 
 pytestmark = pytest.mark.slow
@@ -244,6 +247,48 @@ def test_an_image_unlike_all_others_is_flagged(folder: Path, release: Release) -
     assert strange.distance > 2 * usual.distance
     assert strange.flagged
     assert not usual.flagged
+
+
+def test_what_the_study_needs_to_know_is_asked_for_at_once(folder: Path, release: Release) -> None:
+    asked = {"batch": "scanner", "covariates": [{"name": "age", "kind": "numeric"}]}
+    study = release.study.model_dump() | {"harmonization": asked}
+    other = Release(Study.model_validate(study), release.folds, release.thresholds, ())
+    with pytest.raises(WrongUse, match="patient: age, scanner"):
+        read_one(
+            other, folder, folder / "patients" / "DOR001", folder / "p.html", 2, folder / "cache",
+            None, None, None, ["sex=F"], 0.0,
+        )  # fmt: skip
+
+
+def test_what_the_release_says_of_its_training_slices_is_true(
+    folder: Path, release: Release
+) -> None:
+    """By the rows of all training sites together, weighed by class."""
+    study = release.study
+    for fold, (model, kept) in enumerate(zip(release.folds, release.distributions, strict=True)):
+        parts, labels = [], []
+        for name in study.training_sites:
+            rows = load_rows(
+                SiteFolder.open(folder / "sites" / name), study, external=False, workers=1
+            )
+            own = rows.trains(fold)
+            features = fold_features(rows, model, own, study, external=False)
+            parts.append(features.columns("harmonized")[own][:, kept.features])
+            labels.append(rows.labels[own])
+        x, y = np.concatenate(parts), np.concatenate(labels)
+        weights = (y.size / (2 * np.bincount(y, minlength=2)))[y]
+        assert kept.rows == y.size
+        assert kept.mean == pytest.approx(np.average(x, axis=0, weights=weights), abs=1e-6)
+        covariance = np.cov(x.T, aweights=weights, ddof=0)
+        sd = np.sqrt(np.diag(covariance))
+        assert kept.sd == pytest.approx(sd, rel=1e-5)
+        correlation = covariance / np.outer(sd, sd)
+        share = oracle_shrinkage(correlation, y.size)
+        expected = (1 - share) * correlation + share * np.eye(sd.size)
+        assert kept.correlation == pytest.approx(expected, abs=1e-5)
+        for own in ("radiomics", "deep"):
+            head = model.heads[own, "harmonized"]
+            assert set(head.features[head.coefficients[1:] != 0.0]) <= set(kept.features)
 
 
 WRONG = {

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from federation_run import make_sites, release_bytes, results_of, run_near, tiny_study
 
+from client.cohort.table import read_table
+from client.explain.of_patients import heat_of
+from client.predict import patients_of, predict_patients
 from client.private.spending import BUDGET_FILE
+from client.reader.page import Reading, page
+from client.reader.unusual import unusual
 from common.errors import RunError
 from common.heads import SCORED
 from common.release import Release
@@ -51,6 +56,26 @@ def done(tmp_path_factory: pytest.TempPathFactory, sites: Path) -> Path:
 def spent(sites: Path, name: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((sites / name / BUDGET_FILE).read_text("utf-8"))
     return content
+
+
+def test_one_patient_has_a_page_that_keeps_what_the_study_hides(done: Path, sites: Path) -> None:
+    """The release holds no distribution of the training patients, and the page says so."""
+    release = Release.load(done / "release")
+    assert release.distributions == ()
+    table = read_table(sites.parent / "phantoms" / "dorpat" / "table.csv")
+    found = predict_patients(release, patients_of(table)[:1], 2, sites / "dorpat" / "cache", 1)
+    assert unusual(release, found, 0) is None
+    heat = heat_of(release, found, 0)
+    assert heat.shape == (1, 128, 128)
+    text = page(release, found, Reading(None, {}, 0, heat))
+    assert "Unknown: the study hides each training patient by noise" in text
+
+
+def test_sums_without_noise_are_refused_beside_it() -> None:
+    for covers in ("everything", "network"):
+        content = private_study(covers=covers).model_dump(mode="json")
+        with pytest.raises(ValueError, match=r"explain\.attention"):
+            Study.model_validate(content | {"explain": {"attention": True}})
 
 
 def test_every_site_spends_what_the_study_says_and_no_more(done: Path, sites: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from site_samples import federation_of, make_rows, make_study, with_origin
 
+from client.approval_words import what_leaves
 from client.explain.attention import attention_sums, patient_attention, places_of
 from client.explain.heart_frame import HeartFrame, segments
 from client.stages import validate as site_validate
@@ -160,6 +161,14 @@ def test_only_a_study_that_says_so_asks() -> None:
     with pytest.raises(OffCourse):
         position(replace(question, fingerprint=silent.fingerprint), silent)
     assert attention.run(None, None, silent, Validated({"x": ValidateAnswer()}, None)) is None
+
+
+def test_the_site_is_told_before_it_approves() -> None:
+    silent = make_study({"a": "train", "b": "train", "x": "external"})
+    for study in (STUDY, silent):
+        own = next(site for site in study.sites if site.name == "x")
+        said = " ".join(text for _, text in what_leaves(study, own))
+        assert ("where the network looks" in said) == study.explain.attention
 
 
 def test_without_the_release_of_the_scores_there_is_no_answer(tmp_path: Path) -> None:

@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from site_samples import make_rows, make_study
 from torch import nn
 from torch.nn import functional
 
-from client.explain.gradcam import deep_slopes, grad_cam
+from client.explain.gradcam import deep_slopes, ensemble_heat, grad_cam
 from client.network.augment import channels
 from common.cnn import build, flatten, initial_weights
 from common.feature_names import DEEP_FEATURES
 from common.heads import Head
+from common.release import FoldModel
 from common.study_tables import Cnn
+from harmonization import Reference
 
 ROOT = Path(__file__).parents[3]
 CNN = Cnn(width=0.05, dropout=0.2)
@@ -128,6 +131,36 @@ def test_more_evidence_is_more_heat() -> None:
     fainter = grad_cam(weights, head, images, masks, CNN)
     brighter = grad_cam(weights, head, images * 1.5, masks, CNN)
     assert brighter.sum() == pytest.approx(1.5 * fainter.sum(), rel=1e-4)
+
+
+def test_the_ensemble_s_heat_is_the_mean_of_its_folds_heat_of_the_slices_asked_for() -> None:
+    study = make_study()
+    rows = make_rows("a", study, seed=1, patients=2, slices=2, features=7)
+    plain = Reference(np.zeros(7), np.zeros((0, 7)), np.ones(7), np.ones(7, np.bool_), count=9)
+    folds = [
+        FoldModel(
+            plain,
+            np.zeros(0),
+            initial_weights(study.cnn.width, 0.0, SIDE, seed),
+            {("deep", "harmonized"): some_head(seed)},
+        )
+        for seed in (1, 2, 3)
+    ]
+    chosen = np.array([3, 1])
+    found = ensemble_heat(folds, rows, chosen, study.cnn)
+    alone = [
+        grad_cam(
+            fold.weights,
+            deep_slopes(fold.heads["deep", "harmonized"], 7),
+            rows.images[chosen],
+            rows.masks[chosen],
+            study.cnn,
+        )
+        for fold in folds
+    ]
+    expected = np.mean(alone, axis=0)
+    assert expected.max() > 0.0
+    assert np.abs(found - expected).max() < 1e-5 * expected.max()
 
 
 def test_no_slice_gives_no_heat() -> None:
