@@ -215,7 +215,7 @@ def test_a_hundred_sites_and_a_thousand_rounds_stay_smooth(browser: Any, tmp_pat
     made = large_run(tmp_path / "run", now=time.time() - 5)
     with locked(tmp_path / "run" / "lock"), dashboard_of(tmp_path / "run") as address:
         paints = []
-        for _ in range(3):
+        for _ in range(5):
             with page_of(browser, address) as page:
                 page.get_by_text("live", exact=True).wait_for()
                 paints.append(
