@@ -151,6 +151,14 @@ def test_failures_of_one_kind_in_a_row_are_one_and_end_when_the_site_answers(
     assert site(shown, "site-001").missed == 3
 
 
+def test_a_site_that_answers_is_back_before_the_question_is_settled(made: MadeRun) -> None:
+    made.round(0, 1, {"site-001": "did not answer in time"})
+    made.asking("train", SITES, fold=0, round=2)
+    assert site(running(made), "site-001").state == "late"
+    made.answered("train.0.2", ["site-001"])
+    assert site(running(made), "site-001").state == "online"
+
+
 def test_a_site_that_is_not_asked_any_more_stays_missing(made: MadeRun) -> None:
     made.round(0, 1, LOST)
     made.round(0, 2, sites=["site-000", "site-002"])
