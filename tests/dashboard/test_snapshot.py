@@ -151,6 +151,18 @@ def test_failures_of_one_kind_in_a_row_are_one_and_end_when_the_site_answers(
     assert site(shown, "site-001").missed == 3
 
 
+def test_a_site_that_is_late_and_then_gone_is_one_failure(made: MadeRun) -> None:
+    made.round(0, 1, {"site-001": "did not answer in time"})
+    made.round(0, 2, {"site-001": "is still busy with an earlier question"})
+    made.round(0, 3, LOST)
+    (failure,) = running(made).failures
+    assert (failure.what, failure.times) == ("Is not connected.", 3)
+    made.round(0, 4, {"site-001": "quarantined: its loss is not a loss"})
+    now, before = running(made).failures
+    assert (now.what, now.over) == ("Its loss is not a loss.", False)
+    assert (before.what, before.over) == ("Is not connected.", True)
+
+
 def test_a_site_that_answers_is_back_before_the_question_is_settled(made: MadeRun) -> None:
     made.round(0, 1, {"site-001": "did not answer in time"})
     made.asking("train", SITES, fold=0, round=2)
