@@ -192,6 +192,15 @@ def test_who_is_connected_counts_more_than_what_was(made: MadeRun) -> None:
     assert "back" in site(back, "site-001").note
 
 
+def test_what_to_do_about_a_late_site_changes_when_it_is_known_to_be_gone(made: MadeRun) -> None:
+    made.round(0, 1, {"site-001": "is still busy with an earlier question"})
+    (late,) = running(made, {"site-001": True}).failures
+    assert "site.log" in late.fix
+    (gone,) = running(made, {"site-001": False}).failures
+    assert (gone.what, gone.times) == ("It is not connected.", 1)
+    assert "myofed site up" in gone.fix
+
+
 def test_a_site_that_takes_much_longer_than_usual_is_late_before_its_deadline(
     made: MadeRun,
 ) -> None:
