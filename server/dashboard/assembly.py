@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from common.privacy.accounting import PrivacyError
@@ -21,6 +21,7 @@ from server.dashboard.snapshot import (
     QuestionNow,
     QuorumNow,
     RunState,
+    SiteNow,
     Snapshot,
     StageNow,
     SumsNow,
@@ -70,6 +71,7 @@ def snapshot(told: Told, files: Files, online: Mapping[str, bool], now: float) -
     stages = _stages(told, study, state)
     refused = told.refused if running else {}
     around = Around(state, question, refused, online, files.cohort, now)
+    sites = tuple(sites_now(_roles(told, files), told, around))
     return Snapshot(
         at=now,
         identity=str(files.marker["identity"]),
@@ -83,11 +85,11 @@ def snapshot(told: Told, files: Files, online: Mapping[str, bool], now: float) -
         stages=stages,
         question=question,
         left=_left(told, study, stages, now) if running else None,
-        sites=tuple(sites_now(_roles(told, files), told, around)),
+        sites=sites,
         curves=_curves(told.curves),
         sites_measured=tuple(told.site_curves),
         hidden=_hidden(study),
-        failures=_failures(told, files, running),
+        failures=_failures(told, files, running, sites),
         quorum=_quorum(told, study),
         privacy=_privacy(told, study),
         sums=_sums(files),
@@ -219,9 +221,18 @@ def _hidden(study: Study | None) -> str:
     return ""
 
 
-def _failures(told: Told, files: Files, running: bool) -> tuple[Failure, ...]:
+def _failures(
+    told: Told, files: Files, running: bool, sites: tuple[SiteNow, ...]
+) -> tuple[Failure, ...]:
     """List what went wrong, what matters still first, the latest of it first."""
-    found = [_failure(one) for one in told.troubles]
+    # Of a site that is late the SuperLink may know by now that it is gone.
+    gone = {site.name: site for site in sites if site.state == "gone"}
+    found = [
+        replace(one, what=gone[one.site].note, fix=gone[one.site].fix)
+        if one.site in gone and not one.over
+        else one
+        for one in map(_failure, told.troubles)
+    ]
     asking = told.question
     if running and asking is not None:
         when = epoch(asking.get("time")) or 0.0

@@ -74,7 +74,11 @@ class Runs:
                 if path is None:
                     assert self.folder is not None
                     path = self.folder.runs / identity
-                self._live[identity] = Live(RunReader(path), self._presence)
+                try:
+                    self._live[identity] = Live(RunReader(path), self._presence)
+                except WrongUse:
+                    # A folder that cannot be read must not hide the others.
+                    return None
             return self._live[identity]
 
     @property

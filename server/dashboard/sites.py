@@ -99,6 +99,9 @@ def _standing(name: str, told: SiteTold, around: Around) -> Standing:
 def _at_work(name: str, told: SiteTold, around: Around, known: Known | None) -> Standing:
     """Say how a site stands while its run is at work."""
     question, online = around.question, around.online.get(name)
+    if question is not None and name in question.answered:
+        # It is here again, though the question is not settled yet.
+        known = None
     as_known: Standing = (known.kind, known.note, known.fix) if known else ("online", "", "")
     kind = known.kind if known else ""
     if online is False:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from server.dashboard.advice import kind_of
 from server.network.runs import LIFE, words
 
 Event = Mapping[str, Any]
@@ -17,7 +18,7 @@ REMEMBERED = 20
 
 @dataclass
 class Trouble:
-    """A site that did not answer, for one reason, at one or several questions in a row."""
+    """A site that did not answer, at one or several questions in a row; `reason` is the last."""
 
     site: str
     reason: str
@@ -182,8 +183,9 @@ class Told:
         site = self.sites[name]
         site.missed += 1
         before = site.trouble
-        if before is not None and (before.reason, before.stage) == (reason, stage):
-            before.last, before.until, before.times = where, when, before.times + 1
+        if before is not None and _is_the_same(before, reason, stage):
+            before.reason, before.last, before.until = reason, where, when
+            before.times += 1
             return
         if before is not None:
             before.over = True
@@ -195,6 +197,13 @@ class Told:
         self.curves.setdefault(fold, CurveTold()).take(number, event)
         for site, own in event.get("sites", {}).items():
             self.site_curves.setdefault(site, {}).setdefault(fold, CurveTold()).take(number, own)
+
+
+def _is_the_same(before: Trouble, reason: str, stage: str) -> bool:
+    """Say whether a site's trouble goes on. Who is gone is late first: that is one trouble."""
+    if {kind_of(before.reason), kind_of(reason)} <= {"gone", "late"}:
+        return True
+    return (before.reason, before.stage) == (reason, stage)
 
 
 def epoch(text: object) -> float | None:

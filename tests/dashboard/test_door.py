@@ -190,3 +190,14 @@ def test_several_runs_are_listed_and_one_is_shown_at_once(
     assert single.folder is not None, "a run's own coordinator lies beside it"
     with TestClient(application(single, ("localhost",), "", False), "http://localhost") as visitor:
         assert "<h1>first" in visitor.get("/").text
+
+
+def test_a_broken_run_does_not_hide_the_others(folder: CoordinatorFolder, first: str) -> None:
+    (folder.runs / "broken").mkdir()
+    (folder.runs / "broken" / "run.json").write_text("{")
+    with client(folder) as visitor:
+        page = visitor.get("/")
+        assert page.status_code == 200
+        assert f'href="{first}"' in page.text
+        assert visitor.get("/runs/broken").status_code == 404
+        assert visitor.get("/metrics").status_code == 200

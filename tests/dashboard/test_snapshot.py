@@ -151,6 +151,26 @@ def test_failures_of_one_kind_in_a_row_are_one_and_end_when_the_site_answers(
     assert site(shown, "site-001").missed == 3
 
 
+def test_a_site_that_is_late_and_then_gone_is_one_failure(made: MadeRun) -> None:
+    made.round(0, 1, {"site-001": "did not answer in time"})
+    made.round(0, 2, {"site-001": "is still busy with an earlier question"})
+    made.round(0, 3, LOST)
+    (failure,) = running(made).failures
+    assert (failure.what, failure.times) == ("Is not connected.", 3)
+    made.round(0, 4, {"site-001": "quarantined: its loss is not a loss"})
+    now, before = running(made).failures
+    assert (now.what, now.over) == ("Its loss is not a loss.", False)
+    assert (before.what, before.over) == ("Is not connected.", True)
+
+
+def test_a_site_that_answers_is_back_before_the_question_is_settled(made: MadeRun) -> None:
+    made.round(0, 1, {"site-001": "did not answer in time"})
+    made.asking("train", SITES, fold=0, round=2)
+    assert site(running(made), "site-001").state == "late"
+    made.answered("train.0.2", ["site-001"])
+    assert site(running(made), "site-001").state == "online"
+
+
 def test_a_site_that_is_not_asked_any_more_stays_missing(made: MadeRun) -> None:
     made.round(0, 1, LOST)
     made.round(0, 2, sites=["site-000", "site-002"])
@@ -170,6 +190,15 @@ def test_who_is_connected_counts_more_than_what_was(made: MadeRun) -> None:
     back = running(made, {"site-000": True, "site-001": True, "site-002": True})
     assert site(back, "site-001").state == "online"
     assert "back" in site(back, "site-001").note
+
+
+def test_what_to_do_about_a_late_site_changes_when_it_is_known_to_be_gone(made: MadeRun) -> None:
+    made.round(0, 1, {"site-001": "is still busy with an earlier question"})
+    (late,) = running(made, {"site-001": True}).failures
+    assert "site.log" in late.fix
+    (gone,) = running(made, {"site-001": False}).failures
+    assert (gone.what, gone.times) == ("It is not connected.", 1)
+    assert "myofed site up" in gone.fix
 
 
 def test_a_site_that_takes_much_longer_than_usual_is_late_before_its_deadline(

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coordinator_samples import FakeGrid, Reply, enrolled, federation_over, make_study, trained
+from coordinator_samples import (
+    DEADLINE,
+    FakeGrid,
+    Reply,
+    enrolled,
+    federation_over,
+    make_study,
+    trained,
+)
 from flwr.app import ArrayRecord, ConfigRecord, Error, RecordDict
 
 from common.course import describe, exchange_of
@@ -135,6 +143,23 @@ def test_a_site_that_fails_is_named_with_its_reason(tmp_path: Path, case: str) -
     again = federation.ask(QUESTION, ["a", "b"], TrainAnswer)
     assert [one.change[0] for one in again.values()] == [30, 20]
     assert grid.asked[before:] == [("b", "train")]
+
+
+def test_whoever_watches_is_told_what_is_asked_and_who_refuses_as_it_happens(
+    tmp_path: Path,
+) -> None:
+    reply, _ = BAD["refusal"]
+    federation, _, _ = over(tmp_path / "run", a=reply, b=None)
+    with pytest.raises(RunError):
+        federation.ask(QUESTION, ["a", "b"], TrainAnswer)
+    asking, refused, asked = federation.run.events()
+    assert (asking["event"], asking["sites"], asking["attempt"]) == ("asking", ["a", "b"], 1)
+    assert (asking["stage"], asking["fold"], asking["round"]) == ("train", 0, 3)
+    assert asking["deadline"] == DEADLINE
+    assert (refused["event"], refused["site"]) == ("refused", "a")
+    assert refused["reason"] == asked["failures"]["a"]
+    # While b, which never answered, was still waited for.
+    assert refused["time"] < asked["time"]
 
 
 def test_all_failing_sites_are_named_at_once(tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ def test_a_fold_s_network_is_the_mean_of_its_last_rounds(tmp_path: Path) -> None
     assert [(e["fold"], e["round"]) for e in measured] == [(f, r - 1) for f, r in EVERY]
     assert measured[0]["validation_loss"] == pytest.approx(0.5)
     assert measured[0]["training_loss"] == pytest.approx(0.5)
+    # Nothing is under masks here, so what each site says is known.
+    assert [list(e["sites"]) for e in measured] == [["a", "b"]] * 8
     # What was made of the answers is kept; they are not.
     assert list(sites.federation.run.journal.iterdir()) == []
 

@@ -28,6 +28,9 @@ from client.predict import predict, write_scores
 from common.errors import Interrupted, RunError, WrongUse
 from common.heads import MODELS
 from common.release import Release
+from server.dashboard.reading import look_at
+from server.network.runs import LIFE
+from server.run import RunFolder
 from simulation import cli, engine
 
 pytestmark = pytest.mark.slow
@@ -161,8 +164,22 @@ def test_the_engine_gives_the_same_bits_stopped_by_ctrl_c_and_gone_on_with(
     cli.run_study(study, sites, out)
     assert release_bytes(out) == release_bytes(near)
     assert numbers_of(out) == numbers_of(near)
+    shown = look_at(out)
+    assert (shown.state, shown.progress) == ("finished", 1.0)
+    life = [event["event"] for event in RunFolder(out, study, "").events()]
+    assert [one for one in life if one in LIFE] == ["began", "stopped", "began", "finished"]
+    assert steps_of(out / "tensorboard" / "fold-0") == list(range(study.training.rounds + 1))
     with pytest.raises(RunError, match="already holds a finished run"):
         cli.run_study(study, sites, out)
+
+
+def steps_of(curves: Path) -> list[int]:
+    """The rounds of the validation loss, as TensorBoard's own reader gives them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    reader = EventAccumulator(str(curves), {"scalars": 0})
+    reader.Reload()
+    return [one.step for one in reader.Scalars("validation_loss")]
 
 
 def until(found: Callable[[], bool], process: subprocess.Popen[str]) -> bool:

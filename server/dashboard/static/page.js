@@ -37,7 +37,33 @@
     line.textContent = words;
   }
 
+  /* Rows of sites: only cells that changed, and no more of them a frame than it has time for. */
+  const rows = new Map();
+  const mould = document.createElement("template");
+  function putRows() {
+    const until = performance.now() + 8;
+    for (const [name, html] of rows) {
+      if (performance.now() > until) break;
+      rows.delete(name);
+      const place = parts.get(name);
+      mould.innerHTML = `<table><tr>${html}</tr></table>`;
+      const fresh = [...mould.content.querySelector("tr").children];
+      if (!place) continue;
+      fresh.forEach((cell, at) => {
+        const there = place.children[at];
+        if (there.innerHTML !== cell.innerHTML) there.innerHTML = cell.innerHTML;
+      });
+    }
+    if (rows.size) requestAnimationFrame(putRows);
+    else { filter(); tick(); }
+  }
+
   function put(name, html) {
+    if (name.startsWith("site-")) {
+      if (!rows.size) requestAnimationFrame(putRows);
+      rows.set(name, html);
+      return;
+    }
     const place = parts.get(name);
     if (!place) return;
     const open = [...place.querySelectorAll("details")].map((one) => one.open);
@@ -106,7 +132,6 @@
       pooled = pooled.concat(sent.curves);
       if (whose) ofSite(); else curves(sent.curves);
     }
-    filter();
     tick();
   });
 
