@@ -14,10 +14,11 @@ from server.report.words import NONE, count, decimal, listed, p_value, percent, 
 
 @dataclass(frozen=True)
 class FlowRow:
-    """A site in the flow of patients; None where a number is not known or was withheld."""
+    """A site in the flow of patients; None where a number was withheld, or not `asked`."""
 
     site: str
     external: bool
+    asked: bool
     listed: int | None
     excluded: list[tuple[str, int | None]]
     used: int
@@ -58,6 +59,7 @@ def flow(run: FinishedRun, described: Result | None) -> list[FlowRow]:
             FlowRow(
                 site,
                 own["role"] == "external",
+                bool(said),
                 said.get("listed"),
                 sorted(said.get("excluded", {}).items()),
                 said.get("used", positive + negative),

@@ -153,6 +153,14 @@ def subgroup_picture(site: str, rows: Sequence[Result]) -> Picture | None:
 def left_out_pictures(left_out: Result) -> dict[str, Picture]:
     """Draw, for each model, the AUC at each site that was left out, and the summary over them."""
     found = {}
+    ends = [
+        bound
+        for own in left_out["models"].values()
+        for one in (*own["by_site"].values(), own.get("summary") or {})
+        for bound in (*(one.get("auc_ci") or ()), *(one.get("prediction_interval") or ()))
+    ]
+    # One scale for the three models, from chance or below it to 1.
+    limits = (min(0.48, *ends) - 0.02 if ends else 0.46, 1.02)
     for model, own in left_out["models"].items():
         rows = [
             Row(site, one["auc"], *_pair(one.get("auc_ci")), model)
@@ -170,7 +178,7 @@ def left_out_pictures(left_out: Result) -> dict[str, Picture]:
             )
             alternative = f"AUC of the {model} model at each site left out in turn: {said}."
             found[model] = forest(
-                f"left-out-{model}", alternative, rows, f"AUC of the {model} model"
+                f"left-out-{model}", alternative, rows, f"AUC of the {model} model", limits=limits
             )
     return found
 
