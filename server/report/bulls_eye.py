@@ -59,7 +59,7 @@ def bulls_eye(
                 radius * cos(angle), radius * sin(angle), decimal(value, 2), color=INK,
                 ha="center", va="center", fontsize=8,
             )  # fmt: skip
-        for x, y, word in ((0, 1.09, "anterior"), (0, -1.09, "inferior")):
+        for x, y, word in ((0.0, 1.09, "anterior"), (0.0, -1.09, "inferior")):
             axes.text(x, y, word, ha="center", va="center", fontsize=8, color=MUTED)
         for x, word, turned in ((-1.09, "septal", 90), (1.09, "lateral", 270)):
             axes.text(x, 0, word, ha="center", va="center", rotation=turned, fontsize=8,
