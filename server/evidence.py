@@ -2,8 +2,8 @@
 
 External sites' score histograms as they were sent, the validation patients' pooled ones, and the
 frozen thresholds of every model that was scored. Written at the end of a run, before its results.
-A histogram of an external site holds each patient's score, rounded to 1/1000, with its class and
-nothing else: whoever publishes the file publishes those.
+A histogram holds each patient's score, rounded to 1/1000, with its class and nothing else; that of
+validation patients is of all training sites together. Who publishes the file publishes those.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def forest(
                 continue
             colour = COLOURS.get(row.model, ACCENT)
             if row.wide is not None:
-                axes.plot(row.wide, [y, y], color=MUTED, linewidth=0.8, linestyle=(0, (1, 1.5)))
+                axes.plot(row.wide, [y, y], color=MUTED, linewidth=1.2, linestyle=(0, (1, 1.5)))
             if row.lower is not None and row.upper is not None:
                 axes.plot([row.lower, row.upper], [y, y], color=colour, linewidth=1.3)
             mark = "D" if row.summary else MARKS.get(row.model, "o")

@@ -34,7 +34,7 @@ def report(
 ) -> None:
     """Write the report of a finished run: one HTML file that needs nothing else.
 
-    It holds each external patient's score and class as points of the curves, and no name.
+    The corners of its curves are single patients: a score and a class, no name.
     """
     from server.report.document import write_report
     from server.report.pdf import print_pdf

@@ -94,14 +94,19 @@ def calibration_picture(
         )  # fmt: skip
         if histogram is not None:
             _spikes(axes, histogram, GRID if predicted is None else predicted)
-        _unit_square(axes, own.model, "Predicted chance of scar", "Observed share with scar")
+        _unit_square(
+            axes,
+            own.model,
+            f"Predicted chance of {population.outcome}",
+            f"Observed share with {population.outcome}",
+        )
         axes.set_ylim(-0.19, 1.02)
 
     slope = "no finite slope" if line.slope is None else f"slope {decimal(line.slope.value, 2)}"
     alternative = (
         f"Calibration of the {own.model} model{beside}, {population.title}: {len(groups)} groups "
         f"of patients, {slope}; small bars at the foot show how many patients with and without "
-        "scar have each score."
+        f"{population.outcome} have each score."
     )
     kind = "calibration" if predicted is None else "recalibrated"
     return draw(f"{kind}-{population.key}-{own.model}", alternative, SQUARE, paint)
@@ -130,7 +135,7 @@ def decision_picture(population: Population, curves: dict[str, DecisionCurve]) -
             (any_curve.thresholds[there], any_curve.everybody[there]),
             (-4, -2), textcoords="offset points", ha="right", va="top", fontsize=8, color=INK,
         )  # fmt: skip
-        axes.set_xlabel("Threshold: chance of scar from which one would examine")
+        axes.set_xlabel(f"Threshold: chance of {population.outcome} from which one would examine")
         axes.set_ylabel("Net benefit per patient")
         axes.legend(loc="upper right", handlelength=3)
 

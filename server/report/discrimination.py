@@ -77,8 +77,14 @@ def context(run: FinishedRun, groups: Sequence[Population]) -> dict[str, Any]:
         },
         "folds": {site: own["folds"] for site, own in external.items()},
         "unharmonized": {site: own["unharmonized"] for site, own in external.items()},
-        "published": PUBLISHED,
+        "published": PUBLISHED if is_scar(run) else None,
+        "is_scar": is_scar(run),
     }
+
+
+def is_scar(run: FinishedRun) -> bool:
+    """Say whether the study is about scar, as the paper is: only then gadolinium is spared."""
+    return run.study.outcome.positive.lower() == "scar"
 
 
 def curves(group: Population) -> list[Curve]:
@@ -134,14 +140,20 @@ def _spared_picture(group: Population) -> Picture | None:
     found = spared(group)
     if not found:
         return None
-    parts = ("spared, no scar", "spared, scar missed", "examined, no scar", "examined, scar")
+    has = group.outcome
+    parts = (
+        f"spared, no {has}",
+        f"spared, {has} missed",
+        f"examined, no {has}",
+        f"examined, {has}",
+    )
     rows = {
         one.model: (one.counts.tn, one.counts.fn, one.counts.fp, one.counts.tp) for one in found
     }
     said = "; ".join(
-        f"{one.model}: {one.counts.tn} of {one.counts.tn + one.counts.fp} without scar spared "
+        f"{one.model}: {one.counts.tn} of {one.counts.tn + one.counts.fp} without {has} spared "
         f"({percent(one.spared.value) if one.spared else ''}), {one.counts.fn} of "
-        f"{one.counts.tp + one.counts.fn} with scar missed"
+        f"{one.counts.tp + one.counts.fn} with {has} missed"
         for one in found
     )
     alternative = f"What the frozen threshold would do at {group.name}. {said}."

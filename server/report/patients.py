@@ -14,10 +14,11 @@ from server.report.words import NONE, count, decimal, listed, p_value, percent, 
 
 @dataclass(frozen=True)
 class FlowRow:
-    """A site in the flow of patients; None where a number is not known or was withheld."""
+    """A site in the flow of patients; None where a number was withheld, or not `asked`."""
 
     site: str
     external: bool
+    asked: bool
     listed: int | None
     excluded: list[tuple[str, int | None]]
     used: int
@@ -58,9 +59,10 @@ def flow(run: FinishedRun, described: Result | None) -> list[FlowRow]:
             FlowRow(
                 site,
                 own["role"] == "external",
+                bool(said),
                 said.get("listed"),
                 sorted(said.get("excluded", {}).items()),
-                said.get("used", positive + negative),
+                said.get("used") or positive + negative,
                 positive,
                 negative,
             )
@@ -165,11 +167,22 @@ def table_one(described: Result, study: Study) -> dict[str, Any]:
             rows.append(TableRow("mean ± SD", _each(cells, _mean)))
             rows.append(TableRow("median (quartiles)", _each(cells, _median)))
         else:
-            for level in variable["levels"]:
+            for level in _all_levels(variable):
                 rows.append(TableRow(str(level), _each(cells, partial(_level, level=str(level)))))
         rows.append(TableRow("missing", _each(cells, lambda cell: count(cell.get("missing")))))
     classes = [study.outcome.positive, study.outcome.negative]
     return {"groups": groups, "classes": classes, "rows": rows}
+
+
+def _all_levels(variable: Result) -> list[str]:
+    """Give the levels that the study names, and those that a site counted besides."""
+    counted = [
+        level
+        for group in variable["groups"].values()
+        for label in ("positive", "negative")
+        for level in ((group.get(label) or {}).get("counts") or {})
+    ]
+    return list(dict.fromkeys([*map(str, variable["levels"]), *counted]))
 
 
 def _each(cells: Mapping[str, Result], say: Callable[[Result], str]) -> list[str]:

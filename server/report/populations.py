@@ -42,9 +42,13 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """A group of patients and the three models on it; `external` for an external site."""
+    """A group of patients and the three models on it; `external` for an external site.
+
+    `outcome` is what the study calls its positive class.
+    """
 
     name: str
+    outcome: str
     external: bool
     positive: int | None
     negative: int | None
@@ -97,7 +101,7 @@ def _validation(run: FinishedRun) -> Population:
     first = totals[0]
     positive = None if first is None else first.tp + first.fn
     negative = None if first is None else first.tn + first.fp
-    return Population(VALIDATION, False, positive, negative, models)
+    return Population(VALIDATION, run.study.outcome.positive, False, positive, negative, models)
 
 
 def _external(run: FinishedRun, site: str, said: Result) -> Population:
@@ -118,7 +122,9 @@ def _external(run: FinishedRun, site: str, said: Result) -> Population:
                 _disagree(site)
         models[model] = Scored(model, own, result["auc"], result["auc_ci"], threshold, counts)
     patients = said["patients"]
-    return Population(site, True, patients["positive"], patients["negative"], models)
+    return Population(
+        site, run.study.outcome.positive, True, patients["positive"], patients["negative"], models
+    )
 
 
 def _confusion(histogram: NDArray[np.int64], threshold: float) -> ConfusionCounts:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.heads import MODELS
+from server.report.bulls_eye import SEGMENTS, bulls_eye
 from server.report.canvas import Picture
 from server.report.charts import Row, distributions, folds_of_features, forest, paired_bars
 from server.report.record import FinishedRun, Result
@@ -63,7 +64,8 @@ def context(run: FinishedRun) -> dict[str, Any]:
         "left_out_pictures": {} if run.left_out is None else left_out_pictures(run.left_out),
         "attention": attention,
         "attention_pictures": {
-            site: attention_picture(site, own) for site, own in (attention or {}).items()
+            site: attention_pictures(site, own, run.study.outcome.positive)
+            for site, own in (attention or {}).items()
         },
         "comparison": run.optional("comparison"),
         "reduction": run.optional("reduction"),
@@ -153,7 +155,18 @@ def subgroup_picture(site: str, rows: Sequence[Result]) -> Picture | None:
 def left_out_pictures(left_out: Result) -> dict[str, Picture]:
     """Draw, for each model, the AUC at each site that was left out, and the summary over them."""
     found = {}
-    for model, own in left_out["models"].items():
+    ends = [
+        bound
+        for own in left_out["models"].values()
+        for one in (*own["by_site"].values(), own.get("summary") or {})
+        for bound in (*(one.get("auc_ci") or ()), *(one.get("prediction_interval") or ()))
+    ]
+    # One scale for the three models, from chance or below it to 1.
+    limits = (min(0.48, *ends) - 0.02 if ends else 0.46, 1.02)
+    for model in MODELS:
+        own = left_out["models"].get(model)
+        if own is None:
+            continue
         rows = [
             Row(site, one["auc"], *_pair(one.get("auc_ci")), model)
             for site, one in own["by_site"].items()
@@ -170,31 +183,55 @@ def left_out_pictures(left_out: Result) -> dict[str, Picture]:
             )
             alternative = f"AUC of the {model} model at each site left out in turn: {said}."
             found[model] = forest(
-                f"left-out-{model}", alternative, rows, f"AUC of the {model} model"
+                f"left-out-{_key(model)}",
+                alternative,
+                rows,
+                f"AUC of the {model} model",
+                limits=limits,
             )
     return found
 
 
-def attention_picture(site: str, own: Result) -> Picture | None:
-    """Draw the mean attention in each segment of the myocardium, by class."""
-    values = {}
-    for label, said in (("positive", "with scar"), ("negative", "without scar")):
-        group = own.get(label)
-        if group is not None:
-            values[f"{said} ({group['patients']} patients)"] = group["mean"]
-    if not values:
-        return None
-    most = [
-        f"{said}: most in {own['segments'][int(np.argmax(means))]}"
-        for said, means in values.items()
-    ]
-    return paired_bars(
-        f"attention-{_key(site)}",
-        f"Mean attention of the network by segment of the myocardium at {site}. {'; '.join(most)}.",
-        own["segments"],
-        values,
-        "Mean attention",
-    )
+def attention_pictures(site: str, own: Result, outcome: str) -> list[Picture]:
+    """Draw the mean attention in each segment of the myocardium, a bull's eye a class.
+
+    Where the segments are not the sixteen of the American Heart Association, dots are drawn. A
+    mean is None where too few patients have the segment on a slice.
+    """
+    groups = {
+        f"{said} {outcome} ({own[label]['patients']} patients)": own[label]["mean"]
+        for label, said in (("positive", "with"), ("negative", "without"))
+        if own.get(label) is not None
+    }
+    known = [value for means in groups.values() for value in means if value is not None]
+    if not known:
+        return []
+    said = {title: _most(own["segments"], means) for title, means in groups.items()}
+    begin = f"Mean attention of the network by segment of the myocardium at {site}"
+    if len(own["segments"]) != len(SEGMENTS):
+        words = "; ".join(f"{title}: {most}" for title, most in said.items())
+        values = {
+            title: [np.nan if value is None else value for value in means]
+            for title, means in groups.items()
+        }
+        name = f"attention-{_key(site)}"
+        segments = own["segments"]
+        return [paired_bars(name, f"{begin}. {words}.", segments, values, "Mean attention")]
+    return [
+        bulls_eye(
+            f"attention-{_key(site)}-{place}", f"{begin}, {title}: {said[title]}.", title, means,
+            max(known),
+        )
+        for place, (title, means) in enumerate(groups.items())
+    ]  # fmt: skip
+
+
+def _most(segments: Sequence[str], means: Sequence[float | None]) -> str:
+    known = {name: value for name, value in zip(segments, means, strict=True) if value is not None}
+    if not known:
+        return "no segment has enough patients"
+    first = max(known, key=lambda name: known[name])
+    return f"most in {first}, {decimal(known[first])}"
 
 
 def _known(values: NDArray[np.float64]) -> list[float]:

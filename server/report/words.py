@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import isfinite
 
@@ -116,7 +116,23 @@ def plural(number: int, name: str) -> str:
     return f"{count(number)} {name}{'' if number == 1 else 's'}"
 
 
+def spoken(value: object) -> str:
+    """Write a value of a form that is not known beforehand: names with values, lists, numbers."""
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{str(key).replace('_', ' ')} {spoken(one)}" for key, one in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return "; ".join(spoken(one) for one in value) or NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("-", MINUS)
+    return NONE if value is None else str(value)
+
+
 FILTERS = {
+    "spoken": spoken,
     "decimal": decimal,
     "signed": signed,
     "interval": interval,

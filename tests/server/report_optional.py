@@ -123,8 +123,9 @@ def optional_keys(site: str = "dorpat") -> dict[str, Any]:
         },
         "attention": {
             site: {
-                "segments": ["basal anterior", "basal septal", "basal inferior", "basal lateral"],
-                "positive": {"patients": 24, "mean": [0.1, 0.4, 0.2, 0.3]},
+                "segments": [f"basal {number}" for number in range(13)]
+                + ["apical septal", "apical inferior", "apical lateral"],
+                "positive": {"patients": 24, "mean": [0.3, None, *[0.1] * 14]},
                 "negative": None,
             }
         },
@@ -150,7 +151,7 @@ def optional_keys(site: str = "dorpat") -> dict[str, Any]:
             "method": "intra_class_correlation",
             "kept": 120,
             "left_out": {"low reproducibility": 800, "correlation": 19},
-            "icc": {"median": 0.83},
+            "icc": {"form": "ICC(2,1)", "median": [0.83, 0.81], "above": [{"0.9": 0.4}]},
         },
         "search": {
             "budget": 60,
@@ -208,7 +209,7 @@ def left_out(folder: Path, study: str = "made-up") -> Path:
         "mean_auc": None,
         "summary": None,
     }
-    models = {"radiomics": own, "deep": none, "fused": own}
+    models = {"radiomics": own, "deep": none, "fused": own, "fused (not harmonised)": own}
     content = {"study": study, "sites": list(TRAIN), "models": models}
     write_json(folder / "leave-one-site-out.json", content)
     return folder

@@ -222,7 +222,7 @@ def test_every_optional_key_is_rendered_and_none_of_the_others(plain: Made, tmp_
         "harmonization_features": "wavelet-LL_glcm_Feature",
         "site_card": "field strength",
         "subgroups": "&lt;b&gt;Bold &amp; Co&lt;/b&gt;",
-        "attention": "basal septal",
+        "attention": "apical septal",
         "comparison": "vote of local forests",
         "reduction": "low reproducibility",
         "search": "54 of 60",

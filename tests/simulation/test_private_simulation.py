@@ -19,6 +19,8 @@ from common.errors import RunError
 from common.heads import SCORED
 from common.release import Release
 from common.study import Study
+from server.report.document import render
+from server.report.record import FinishedRun
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("impatient")]
 
@@ -100,6 +102,15 @@ def test_the_release_scores_by_all_heads(done: Path) -> None:
     assert set(found["external"]["dorpat"]["models"]) == {"radiomics", "deep", "fused"}
     assert found["newton_rounds"] == 0
     assert set(found["stack_weights"]["harmonized"].values()) == {0.5}
+
+
+def test_the_run_is_reported_with_its_noise(done: Path) -> None:
+    run = FinishedRun.open(done)
+    assert run.evidence is not None
+    assert run.evidence.validation is None
+    assert run.evidence.noisy is not None
+    assert run.evidence.noisy.shape == (3, 2, 20)
+    assert "differential privacy" in render(run, recalibrate=True)
 
 
 def test_nothing_is_said_of_validation_patients_but_with_noise(done: Path) -> None:

@@ -26,10 +26,12 @@ from federation_run import (
 
 from client.predict import predict, write_scores
 from common.errors import Interrupted, RunError, WrongUse
-from common.heads import MODELS
+from common.heads import MODELS, SCORED
 from common.release import Release
 from server.dashboard.reading import look_at
 from server.network.runs import LIFE
+from server.report.document import render
+from server.report.record import FinishedRun
 from server.run import RunFolder
 from simulation import cli, engine
 
@@ -74,6 +76,16 @@ def test_the_results_are_complete(near: Path) -> None:
     assert found["messages"] == 2 + 2 * 2 + found["newton_rounds"] + 4
     assert [path.name for path in near.iterdir() if path.is_dir()] == ["release"]
     assert "Not a medical device" in (near / "release" / "MODEL_CARD.md").read_text()
+
+
+def test_the_run_is_reported_from_its_own_evidence(near: Path) -> None:
+    run = FinishedRun.open(near)
+    assert run.evidence is not None
+    assert set(run.evidence.external) == {"dorpat"}
+    assert run.evidence.external["dorpat"].sum(axis=2).tolist() == [[4, 4]] * len(SCORED)
+    assert run.evidence.validation is not None
+    assert run.evidence.validation.sum(axis=2).tolist() == [[8, 8]] * len(SCORED)
+    assert "ROC curve of the fused model, dorpat" in render(run, recalibrate=True)
 
 
 def test_nothing_that_came_out_names_a_patient(folder: Path, near: Path) -> None:
