@@ -95,7 +95,6 @@ class Begun:
                 np.concatenate([getattr(one, key) for one in parts])
                 for key in ("columns", "labels", "weights", "shares")
             ),
-            draws=lambda trees: np.concatenate([one.draws(trees) for one in parts], axis=1),
         )
 
 
