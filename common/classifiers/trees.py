@@ -142,8 +142,8 @@ class RandomForest(Grower):
     """Trees that vote, each node choosing among the square root of all features.
 
     Every tree sees all patients. Bootstraps would make the sums at the roots weighted sums over the
-    same patients, with other weights in each tree: with as many trees as patients, who knows or
-    guesses the weights solves for each patient. Without them all roots tell the same.
+    same patients, with other weights in each tree: with enough trees, who knows or guesses the
+    weights solves for each patient. Without them all roots tell the same.
     """
 
     settings: Forest
