@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,9 @@ def test_an_external_site_is_looked_at_once_more(begun: Begun, done: tuple) -> N
         assert counts["tp"] + counts["fn"] == counts["fp"] + counts["tn"] == 5
         assert "pooled rows" in one["how"]
     assert found["classifiers"][3]["settings"] == {"trees": 9, "depth": 3, "bins": 8}
+    differences = found["differences"]["x"]
+    assert [(one["a"], one["b"]) for one in differences] == list(itertools.combinations(EVERY, 2))
+    assert differences[0]["difference"] == pytest.approx(aucs[0] - aucs[1])
     assert found["traffic"]["messages"] == compared.rounds + 2
     assert found["traffic"]["sent_bytes"] > 0
 
