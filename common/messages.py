@@ -251,7 +251,7 @@ class CompareAnswer:
 
     Step ``fit``: `sums` under ``fold.classifier.name``, and of each fold ``count``, its training
     slices. Logistic and SVM: loss, weight, gradient, Hessian. Perceptron: loss, weight, gradient.
-    Trees: ``histograms`` of each open node, by feature and bin: two sums over slices (forest: drawn
+    Trees: ``histograms`` of each open node, by feature and bin: two sums over slices (forest:
     slices of each class; boosting: gradient and Hessian) and the patients' shares. Step ``scores``:
     `histograms` (M, 2, 1001) and `within` (M, 3) as in `CalibrateAnswer`, M classifiers.
     """

@@ -43,7 +43,7 @@ class Perceptron(Section):
 
 
 class Forest(Section):
-    """Trees on Poisson bootstraps of the patients, each node choosing among sqrt(m) features."""
+    """Trees of all patients, each node choosing among the square root of all features."""
 
     trees: int = Field(100, ge=1, le=1000, strict=True)
     depth: int = Field(4, ge=1, le=8, strict=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.classifiers.registry import classifiers_of
 from common.messages import ValidateAnswer
+from common.statistics.delong import compare
 from common.study import Study
 from server.results import external_model, validation_auc
 from server.stages.compare import Compared
@@ -34,10 +36,21 @@ def comparison_results(
             }
             for row, (name, one) in enumerate(classifiers_of(study).items())
         ],
+        "differences": {site: _differences(study, own) for site, own in external.items()},
         "features": [int(compared.models[f"{fold}.features"].size) for fold in range(study.folds)],
         "rounds": compared.rounds,
         "traffic": _traffic(events),
     }
+
+
+def _differences(study: Study, answer: ValidateAnswer) -> list[Result]:
+    """Compare each two classifiers at one site by DeLong's paired test."""
+    named = enumerate(study.comparison.classifiers)
+    found = []
+    for (i, a), (j, b) in itertools.combinations(named, 2):
+        test = compare(answer.auc, answer.covariance, i, j)
+        found.append({"a": a, "b": b, "difference": test.difference, "z": test.z, "p": test.p})
+    return found
 
 
 def _bins(study: Study, name: str) -> Result:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import numpy.typing as npt
 
-from client.cohort.folds import seed_of
 from client.context import SiteContext
 from client.scoring import patient_scores
 from client.stages.calibrate import within_site
@@ -20,7 +17,6 @@ from common.statistics.scores import round_scores, score_histogram
 from common.study import Study
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 def answer(question: CompareQuestion, context: SiteContext) -> CompareAnswer:
@@ -66,31 +62,18 @@ def _sums(question: CompareQuestion, context: SiteContext) -> Arrays:
 
 
 def _fold_rows(selected: Arrays, context: SiteContext, fold: int) -> FoldRows:
-    rows, study = context.rows, context.study
+    rows = context.rows
     trains = rows.trains(fold)
     labels, patient = rows.labels[trains], rows.patient[trains]
     weights = np.asarray(selected["class_weights"], np.float64)[fold]
     columns = remembered(context, fold).columns("harmonized")[trains]
     slices = np.bincount(patient, minlength=len(rows.patient_ids))
-
-    @cache
-    def draws(trees: int) -> Ints:
-        drawn = [_draw(study, rows.site, one, fold, trees) for one in rows.patient_ids]
-        return np.stack(drawn, axis=1)[:, patient]
-
     return FoldRows(
         columns=standardised(columns, selected, fold),
         labels=labels,
         weights=weights[labels],
         shares=1.0 / slices[patient],
-        draws=draws,
     )
-
-
-def _draw(study: Study, site: str, patient_id: str, fold: int, trees: int) -> Ints:
-    """Draw how often a patient is in each tree's bootstrap (T,); it depends on no other patient."""
-    seed = seed_of(study.seed, site, "bootstrap", fold, patient_id)
-    return np.random.default_rng(seed).poisson(1.0, trees)
 
 
 def _validation_scores(

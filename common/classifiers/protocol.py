@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -26,14 +25,12 @@ class FoldRows:
     labels : (n,) 0 or 1
     weights : (n,) of the rows' classes
     shares : (n,) one over the number of the patient's slices
-    draws : gives for T trees how often each row is drawn, (T, n): Poisson, by patient
     """
 
     columns: Floats
     labels: Ints
     weights: Floats
     shares: Floats
-    draws: Callable[[int], Ints]
 
 
 class Fit(Protocol):

@@ -123,12 +123,9 @@ class Grower:
     def _summed(
         self, trees: Trees, nodes: Ints, columns: Ints, bins: Ints, channels: Floats
     ) -> Arrays:
-        """Sum over the rows of each node; `channels` (T, n, 3) or, for all trees, (1, n, 3)."""
-        of_tree = nodes[:, 0] if len(channels) > 1 else np.zeros(len(nodes), np.int64)
-        # A row that a bootstrap did not draw is nowhere: it has no share.
+        """Sum the channels (n, 3) over the rows of each node."""
         inside: NDArray[np.bool_] = trees.reached(bins)[nodes[:, 0]] == nodes[:, 1:]
-        inside &= channels[of_tree, :, 2] > 0.0
-        return {"histograms": node_histograms(bins, inside, columns, channels[of_tree], self.bins)}
+        return {"histograms": node_histograms(bins, inside, columns, channels, self.bins)}
 
 
 def _read(asked: Arrays, features: int) -> tuple[Trees, Ints, Ints]:
@@ -142,12 +139,17 @@ def _read(asked: Arrays, features: int) -> tuple[Trees, Ints, Ints]:
 
 @dataclass(frozen=True)
 class RandomForest(Grower):
-    """Trees that vote, each on a Poisson bootstrap of the patients (N. C. Oza, S. Russell, AISTATS
-    2001), drawn by patient, so that whether one is drawn depends on nobody else.
+    """Trees that vote, each node choosing among the square root of all features.
+
+    Every tree sees all patients. Bootstraps would make the sums at the roots weighted sums over the
+    same patients, with other weights in each tree: with enough trees, who knows or guesses the
+    weights solves for each patient. Without them all roots tell the same.
     """
 
     settings: Forest
-    how: ClassVar[str] = "grown from summed histograms: that of the pooled rows, no vote of sites"
+    how: ClassVar[str] = (
+        "grown from summed histograms, without bootstrap: that of the pooled rows, no vote of sites"
+    )
 
     def shapes(self, asked: Arrays, features: int) -> Shapes:
         """Give the shape of the histograms."""
@@ -155,13 +157,10 @@ class RandomForest(Grower):
         return self._shapes(asked, features, own.trees, own.depth, _some(features))
 
     def sums(self, asked: Arrays, rows: FoldRows) -> Arrays:
-        """Sum the drawn rows of each class, and the patients' shares."""
+        """Count the rows of each class, and sum the patients' shares."""
         trees, nodes, columns = _read(asked, rows.columns.shape[1])
-        drawn = rows.draws(len(trees.feature))
         positive = rows.labels == 1
-        channels = np.stack(
-            [drawn * ~positive, drawn * positive, (drawn > 0) * rows.shares], axis=2
-        ).astype(np.float64)
+        channels = np.stack([~positive, positive, rows.shares], axis=1).astype(np.float64)
         return self._summed(trees, nodes, columns, binned(rows.columns, self.bins), channels)
 
     def begin(self, features: int, fold: int, class_weights: Floats) -> GrowingFit:
@@ -205,7 +204,7 @@ class GradientBoosting(Grower):
         likely = probability(trees.said(bins).sum(axis=0))
         gradient = rows.weights * (likely - rows.labels)
         hessian = rows.weights * likely * (1.0 - likely)
-        channels = np.stack([gradient, hessian, rows.shares], axis=1)[None]
+        channels = np.stack([gradient, hessian, rows.shares], axis=1)
         return self._summed(trees, nodes, columns, bins, channels)
 
     def begin(self, features: int, fold: int, class_weights: Floats) -> GrowingFit:

@@ -135,7 +135,7 @@ def node_histograms(
         bins: (n, m) of the rows.
         inside: (k, n) which rows are in each of k nodes.
         columns: (k, c) the features that a node may ask about.
-        channels: (k, n, 3) what is summed of the rows, node by node.
+        channels: (n, 3) what is summed of the rows.
         count: B, the number of bins.
 
     Returns:
@@ -148,7 +148,7 @@ def node_histograms(
         rows = np.flatnonzero(own)
         flat = (bins[np.ix_(rows, chosen)] + places).ravel()
         for channel in range(CHANNELS):
-            weights = np.repeat(channels[node, rows, channel], width)
+            weights = np.repeat(channels[rows, channel], width)
             summed = np.bincount(flat, weights=weights, minlength=count * width)
             found[node, :, :, channel] = summed.reshape(width, count)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from federation_samples import FEATURES, Course, Sites, refuses
 from site_samples import make_study
 
+from client.approval_words import what_leaves, what_runs
 from client.egress.guard import check
 from client.egress.patients import Patients
 from client.egress.refused import EgressRefused
@@ -95,7 +97,6 @@ class Begun:
                 np.concatenate([getattr(one, key) for one in parts])
                 for key in ("columns", "labels", "weights", "shares")
             ),
-            draws=lambda trees: np.concatenate([one.draws(trees) for one in parts], axis=1),
         )
 
 
@@ -211,6 +212,9 @@ def test_an_external_site_is_looked_at_once_more(begun: Begun, done: tuple) -> N
         assert counts["tp"] + counts["fn"] == counts["fp"] + counts["tn"] == 5
         assert "pooled rows" in one["how"]
     assert found["classifiers"][3]["settings"] == {"trees": 9, "depth": 3, "bins": 8}
+    differences = found["differences"]["x"]
+    assert [(one["a"], one["b"]) for one in differences] == list(itertools.combinations(EVERY, 2))
+    assert differences[0]["difference"] == pytest.approx(aucs[0] - aucs[1])
     assert found["traffic"]["messages"] == compared.rounds + 2
     assert found["traffic"]["sent_bytes"] > 0
 
@@ -266,6 +270,22 @@ def test_an_honest_question_passes_and_is_to_be_hidden(begun: Begun, done: tuple
     passed = passes(begun, a_question(begun, done[0]))
     assert (passed.rule, passed.to_hide) == ("compare/fit", True)
     assert {field.name.rpartition(".")[2] for field in passed.fields} >= {"count", "histograms"}
+
+
+def test_who_approves_is_told_of_the_comparison_where_there_is_one() -> None:
+    study, plain = study_of(), study_of(classifiers=())
+    own, outside = study.sites[0], study.sites[-1]
+    told, without = dict(what_leaves(study, own)), dict(what_leaves(plain, own))
+    assert told["compare"].startswith("masked; only the total over 3 or more sites")
+    assert "boosting" in told["compare"]
+    assert "each node of a tree" in told["compare"]
+    assert {name: text for name, text in told.items() if name != "compare"} == without
+    assert "each classifier compared" in dict(what_leaves(study, outside))["validate"]
+    assert "classifier" not in dict(what_leaves(plain, outside))["validate"]
+    assert "compare" in dict(what_runs(study, own))["stages"]
+    assert "compare" not in dict(what_runs(plain, own))["stages"]
+    few = dict(what_leaves(study_of(classifiers=("svm",)), own))["compare"]
+    assert "tree" not in few
 
 
 DISHONEST: dict[str, dict[str, Any]] = {

@@ -44,14 +44,6 @@ class Cohort:
         weights = np.array(balanced_weights(int((y == 0).sum()), int(y.sum())))
         return cls((x - x.mean(axis=0)) / x.std(axis=0), y, weights[y], weights, patient)
 
-    def draws(self, trees: int) -> NDArray[np.int64]:
-        """How often each row is drawn, by its patient's own generator: (T, n)."""
-        found = [
-            np.random.default_rng([7, one]).poisson(1.0, trees)
-            for one in range(self.patient.max() + 1)
-        ]
-        return np.stack(found, axis=1)[:, self.patient]
-
     def rows(self, chosen: NDArray[np.bool_]) -> FoldRows:
         """Some of the rows, as a site has them."""
         slices = np.bincount(self.patient, minlength=self.patient.max() + 1)
@@ -60,7 +52,6 @@ class Cohort:
             labels=self.y[chosen],
             weights=self.weights[chosen],
             shares=(1.0 / slices[self.patient])[chosen],
-            draws=lambda trees: self.draws(trees)[:, chosen],
         )
 
     def sites(self, count: int = SITES) -> list[FoldRows]:
