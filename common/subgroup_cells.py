@@ -30,6 +30,7 @@ WITHHELD = (
     "fewer patients of a class than the study's minimum."
 )
 ONE_CLASS = "Not computed: the subgroup has no patient of one class."
+NOBODY = "Nobody is in this subgroup."
 
 
 def subgroup_shapes(variable: Variable) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -115,7 +116,7 @@ def _group(variable: Variable, place: int, cells: Mapping[str, Array]) -> dict[s
         "level": variable.groups[place],
         "patients": {"positive": positive, "negative": negative},
         "models": models if has_both else None,
-        "warning": None if has_both else ONE_CLASS,
+        "warning": None if has_both else (ONE_CLASS if negative or positive else NOBODY),
     }
 
 

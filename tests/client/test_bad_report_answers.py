@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from federation_samples import Course
-from test_report_stages import PATIENTS, sites_of, study_of
+from report_samples import PATIENTS, sites_of, study_of
 
 from common.messages import CardAnswer, DescribeAnswer, ValidateAnswer
 from common.study import Study

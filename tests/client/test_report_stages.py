@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from federation_samples import FEATURES, Course, Sites
-from site_samples import hold, make_rows, make_study
+from report_samples import PATIENTS, ROLES, sites_of, some_rows, study_of
+from site_samples import hold
 from sklearn.metrics import roc_auc_score
 
 from client.cohort.rows import SiteRows
@@ -35,64 +36,7 @@ from server.stages.describe import TOGETHER, DescribedPatients
 from server.stages.fuse import Fused
 from server.subgroups import ask_subgroups
 
-pytestmark = pytest.mark.usefixtures("impatient")
-
-ROLES = {"a": "train", "b": "train", "c": "train", "d": "train", "x": "external"}
-REPORT = {
-    "patients": True,
-    "features": True,
-    "site_card": ["site", "vendor"],
-    "components": 3,
-    "variables": [
-        {
-            "name": "age",
-            "kind": "numeric",
-            "lower": 15.0,
-            "upper": 95.0,
-            "width": 5.0,
-            "bands": [55.0],
-            "subgroups": True,
-        },
-        {"name": "sex", "kind": "categorical", "levels": ["F", "M"], "subgroups": True},
-        {"name": "vendor", "kind": "categorical", "levels": ["GE", "Siemens"]},
-    ],
-}
-PATIENTS = 24
-
-
-def study_of(*, secure: bool, roles: dict[str, str] = ROLES, minimum: int = 3) -> Study:
-    return make_study(
-        roles,
-        folds=2,
-        cohort={"minimum_patients_per_class": minimum},
-        training={"rounds": 1, "averaged_rounds": 1},
-        fusion={"sizes": [2, 4], "inverse_penalties": [1.0], "patient_score": "mean"},
-        secure_sum={"enabled": secure},
-        report=REPORT,
-    )
-
-
-def some_rows(name: str, study: Study, patients: int = PATIENTS) -> SiteRows:
-    seed = ord(name)
-    rng = np.random.default_rng(seed)
-    made = make_rows(
-        name, study, seed, patients, slices=2, features=FEATURES, shift=0.7 * (seed - 97)
-    )
-    ages = [f"{age:.0f}" for age in np.clip(rng.normal(55, 12, patients), 18, 90)]
-    ages[0] = ""
-    return replace(
-        made,
-        described={
-            "age": ages,
-            "sex": ["f" if number % 3 else "M" for number in range(patients)],
-            "vendor": ["GE" if name in "ab" else "siemens"] * patients,
-        },
-    )
-
-
-def sites_of(study: Study, folder: Path) -> Sites:
-    rows = {site.name: some_rows(site.name, study) for site in study.sites}
-    return Sites(rows, study, folder)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("impatient")]
 
 
 @dataclass

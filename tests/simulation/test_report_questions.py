@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from federation_run import make_sites, numbers_of, release_bytes, results_of, run_near, tiny_study
+from federation_run import (
+    Killed,
+    NearGrid,
+    make_sites,
+    numbers_of,
+    release_bytes,
+    results_of,
+    run_near,
+    tiny_study,
+    workers_of,
+)
 
 from common.feature_names import all_names
 from common.study import Study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("impatient")]
 
 ADDED = ("described", "harmonization_features", "site_card", "subgroups")
 REPORT: dict[str, Any] = {
@@ -113,3 +123,21 @@ def test_the_results_are_json_that_anybody_reads(runs: dict[str, Path]) -> None:
     text = (runs["asked"] / "results.json").read_text()
     assert "NaN" not in text
     json.loads(text)
+
+
+def test_a_coordinator_that_dies_in_between_looks_no_more_often(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    whole, study = runs["asked"], study_of(REPORT)
+    sites, out = whole.parent / "sites", tmp_path / "run"
+    events = [json.loads(line) for line in (whole / "events.jsonl").read_text().splitlines()]
+    sizes = [len(event["sites"]) for event in events if event["event"] == "asked"]
+    # The last three questions are who is told right, the scores, and the subgroups; a run that goes
+    # on enrols its sites anew.
+    for dies_at in (sum(sizes[:-3]) + 1, len(SITES) + sum(sizes[-3:])):
+        with pytest.raises(Killed):
+            run_near(sites, out, study=study, grid=NearGrid(workers_of(sites, study), dies_at))
+    run_near(sites, out, study=study)
+    assert results_of(out)["looks_at_external"] == {"dorpat": 2}
+    assert numbers_of(out) == numbers_of(whole)
+    assert release_bytes(out) == release_bytes(whole)
