@@ -101,6 +101,7 @@ def _stages(study: Study) -> Iterator[Watch]:
     """Show where a run stands: a bar over the rounds of training, and the stage beside it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     messages = study.folds * study.training.rounds + BESIDE_ROUNDS
+    messages += sum(rung.cost + rung.places for rung in study.search.rungs)
     with Progress(*columns, console=to_person) as bar:
         task = bar.add_task("federation: starting", total=messages)
 
