@@ -247,7 +247,7 @@ def _looks(events: list[Result]) -> dict[str, int]:
 
 def _missing(events: list[Result]) -> list[Result]:
     """Every question that a site missed, and why: what a reader of the results must know."""
-    places = ("stage", "step", "fold", "round")
+    places = ("stage", "step", "rung", "trial", "fold", "round")
     return [
         {name: event[name] for name in places if name in event} | {"site": site, "reason": reason}
         for event in events

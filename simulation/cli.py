@@ -139,6 +139,7 @@ def _stages(study: Study) -> Iterator[Watch]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     messages = study.folds * study.training.rounds + BESIDE_ROUNDS
     messages += study.comparison.most_rounds(MOST_NEWTON_ROUNDS)
+    messages += sum(rung.cost + rung.places for rung in study.search.rungs)
     with Progress(*columns, console=to_person) as bar:
         task = bar.add_task("federation: starting", total=messages)
 

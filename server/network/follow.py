@@ -84,6 +84,11 @@ def flower_of(run: RunFolder, control: Control) -> FlowerRun | None:
         return None
 
 
+_IN_ROUNDS = ("search", "train")
+_ROUND = ("step", "rung", "trial", "fold", "round")
+"""What tells the questions of these stages apart."""
+
+
 @contextmanager
 def progress_of(study: Study) -> Iterator[Tell]:
     """Show where a run stands: a bar over the rounds of training, and what is being done.
@@ -93,8 +98,9 @@ def progress_of(study: Study) -> Iterator[Tell]:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     rounds = study.folds * (study.training.rounds + 1)
+    rounds += sum(rung.cost + rung.places for rung in study.search.rungs)
     others: set[str] = set()
-    trained: set[tuple[Any, Any]] = set()
+    trained: set[tuple[Any, ...]] = set()
     with Progress(*columns, console=to_person) as bar:
         task = bar.add_task("waiting for the run to begin", total=rounds + 5)
 
@@ -102,11 +108,11 @@ def progress_of(study: Study) -> Iterator[Tell]:
             kind = event.get("event")
             if kind == "stage-began":
                 bar.update(task, description=str(event["stage"]))
-            elif kind == "stage" and event["stage"] != "train":
+            elif kind == "stage" and event["stage"] not in _IN_ROUNDS:
                 others.add(event["stage"])
             elif kind == "asked":
-                if event["stage"] == "train":
-                    trained.add((event.get("fold"), event.get("round")))
+                if event["stage"] in _IN_ROUNDS:
+                    trained.add(tuple(event.get(name) for name in _ROUND))
                 bar.update(task, description=words(event))
                 new = str(event.get("time", "")) >= now
                 for site, reason in sorted(event.get("failures", {}).items() if new else ()):

@@ -215,6 +215,6 @@ def _where(every: list[dict[str, Any]]) -> str:
 
 def words(asked: dict[str, Any]) -> str:
     """Say in words which question an event is about."""
-    details = [f"{name} {asked[name]}" for name in ("step", "fold", "round")
+    details = [f"{name} {asked[name]}" for name in ("step", "rung", "trial", "fold", "round")
                if name in asked and (name, asked[name]) != ("round", 0)]  # fmt: skip
     return ", ".join([str(asked["stage"]), *details])

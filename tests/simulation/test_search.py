@@ -44,15 +44,8 @@ SEARCH = {
 }
 
 
-def searching(hides: bool = False) -> Study:
-    content = tiny_study().model_dump()
-    roster = content["sites"]
-    if hides:
-        roster = [*roster, {"name": "bergamo", "role": "train"}]
-    return Study.model_validate(
-        content
-        | {"search": SEARCH, "sites": roster, "secure_sum": {"enabled": hides, "set_changes": 2}}
-    )
+def searching() -> Study:
+    return Study.model_validate(tiny_study().model_dump() | {"search": SEARCH})
 
 
 class Remembering:
