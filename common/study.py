@@ -22,6 +22,7 @@ from common.study_reduction import Reduction
 from common.study_report import Report
 from common.study_search import Search
 from common.study_tables import (
+    DEADLINES,
     RESERVED_COLUMNS,
     ROBUST,
     Cnn,
@@ -39,11 +40,15 @@ from common.study_tables import (
     Section,
     SecureSum,
     Site,
+    Stage,
     Training,
 )
 
-LATER = ("explain",)
-"""Sections that studies did not have from the beginning."""
+LATER = ("leave_one_site_out", "comparison", "explain", "report", "reduction", "search")
+"""Keys and sections that studies did not have from the beginning; all are off by default."""
+
+LATER_STAGES: tuple[Stage, ...] = ("describe", "compare", "card")
+"""Stages that came with them, whose deadlines a study names like those of the others."""
 
 
 class Study(Section):
@@ -317,9 +322,13 @@ class Study(Section):
     def canonical(self) -> str:
         """The content as JSON with sorted keys and every default written out.
 
-        Only a section of `LATER` is left out while it is at its defaults, so that studies and
-        releases from before it keep their fingerprints.
+        Only what is `LATER` is left out while it is at its defaults, so that studies and releases
+        from before it keep their fingerprints.
         """
         left_out = {name for name in LATER if getattr(self, name) == type(getattr(self, name))()}
         content = self.model_dump(mode="json", exclude=left_out)
+        deadlines = content["quorum"]["deadline_seconds"]
+        for stage in LATER_STAGES:
+            if deadlines[stage] == DEADLINES[stage]:
+                del deadlines[stage]
         return json.dumps(content, sort_keys=True, separators=(",", ":"))

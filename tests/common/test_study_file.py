@@ -391,6 +391,16 @@ OF_REPORT = {"report.variables", "report.site_card"}
 """Likewise."""
 
 
+def test_a_study_from_before_the_later_sections_keeps_its_fingerprint() -> None:
+    """As the version that had none of them gave it: its approvals and releases stay good."""
+    roster = "".join(f'[[sites]]\nname = "{name}"\nrole = "train"\n' for name in "abc")
+
+    study = parse_study(f'name = "older"\n{roster}')
+
+    assert study.fingerprint == "55f583616fa05ce89a2488473ff5f981593fa889b86835bd4f9d5728dbc617bf"
+    assert Study.model_validate_json(study.canonical()) == study
+
+
 def test_the_fingerprint_changes_with_any_value() -> None:
     base = parse_study(THREE)
     content = base.model_dump(mode="json")
