@@ -39,6 +39,7 @@ def print_to_pdf(page: Path, pdf: Path) -> bool:
             command, "--headless", *free, "--disable-gpu", "--no-first-run",
             "--disable-extensions", "--disable-background-networking",
             f"--user-data-dir={profile}", "--no-pdf-header-footer",
+            "--disable-dev-shm-usage", "--generate-pdf-document-outline",
             f"--print-to-pdf={part}", page.absolute().as_uri(),
         ]  # fmt: skip
         try:
@@ -53,4 +54,5 @@ def print_to_pdf(page: Path, pdf: Path) -> bool:
                 f"{Path(command).name} did not print {page}: {why}.",
                 "Open the page in a browser and print it from there.",
             )
+        part.chmod(0o644)
     return True

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from common.console import console
-from common.errors import WrongUse
+from common.errors import RunError, WrongUse
 
 
 def report(
@@ -36,8 +36,8 @@ def report(
 
     The corners of its curves are single patients: a score and a class, no name.
     """
+    from common.print_to_pdf import print_to_pdf
     from server.report.document import write_report
-    from server.report.pdf import print_pdf
     from server.report.record import FinishedRun
 
     finished = FinishedRun.open(run, leave_one_site_out)
@@ -48,5 +48,9 @@ def report(
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
     if pdf:
         printed = page.with_suffix(".pdf")
-        print_pdf(page, printed)
+        if not print_to_pdf(page, printed):
+            raise RunError(
+                f"There is no Chromium on this machine; {page} was written, the PDF was not.",
+                "Install chromium, or open the page in any browser and print it to a file.",
+            )
         console.print(f"PDF: {printed}", markup=False, soft_wrap=True)
