@@ -110,8 +110,13 @@ def test_a_person_reads_every_auc_with_its_interval(tmp_path: Path) -> None:
         show_table(table(STUDY, DERIVED, RUNS), tmp_path)
     shown = " ".join(capture.get().split())
     assert "leave one site out" in shown
-    assert "a 12+8, b 12+8, c 12+8" in shown
-    for word in ("radiomics", "deep", "fused", "0.900"):
+    newcombe = "{:.3f}-{:.3f}".format(*newcombe_interval(1.0, 12, 8))
+    for word in (
+        "a 12 + 8 radiomics 0.900 (0.802-0.998) 0.90 -",
+        f"b 12 + 8 fused 1.000 ({newcombe})",
+        "c 12 + 8 fused, raw 0.400",
+        "Over sites",
+    ):
         assert word in shown, word
 
 

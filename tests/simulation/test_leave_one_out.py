@@ -265,7 +265,7 @@ def test_the_command_shows_the_table(folder: Path, sites: Path, near_runs: list[
     shown = CliRunner(env={"COLUMNS": "240"}).invoke(app, [*command, "--leave-one-site-out"])
     assert shown.exit_code == 0, shown.output
     assert near_runs == []
-    for word in ("leave one site out", "coimbra", "fused (not harmonised)", "prediction", "4+4"):
+    for word in ("leave one site out", "coimbra", "fused, raw", "prediction", "4 + 4"):
         assert word in shown.output, word
     as_json = CliRunner().invoke(app, [*command, "--leave-one-site-out", "--json"])
     table = json.loads((folder / "table" / "leave-one-site-out.json").read_text())
