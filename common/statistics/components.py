@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from common.statistics.checks import Array, Floats, StatisticsError
 from common.statistics.moments import Standardized
@@ -65,7 +66,9 @@ def principal_components(
     chosen = np.zeros(problem.mean.size, dtype=np.bool_)
     chosen[np.asarray(candidates)] = True
     entries = np.flatnonzero(chosen & ~problem.constant)
-    variances, vectors = np.linalg.eigh(problem.correlation[np.ix_(entries, entries)])
+    # One thread: the last bits of the vectors would depend on how many cores there are.
+    with threadpool_limits(1):
+        variances, vectors = np.linalg.eigh(problem.correlation[np.ix_(entries, entries)])
     variances, vectors = variances[::-1], vectors[:, ::-1]
     total = float(entries.size)
     real = variances > NO_VARIANCE * variances.max(initial=0.0)
