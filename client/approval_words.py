@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from client.report_words import asked_for_report, leaves_for_report
+from common.course import stages_asked
 from common.identity import line_fingerprint
 from common.leave_one_out import family
 from common.study import Study
 from common.study_reduction import Reduction
-from common.study_tables import DEADLINES, Site
+from common.study_tables import Site
 
 Lines = list[tuple[str, str]]
 """What a line is about, and what it says."""
@@ -52,7 +53,7 @@ def what_runs(study: Study, own: Site) -> Lines:
         ("study", f"{study.name}: {study.outcome.positive} against {study.outcome.negative}"),
         ("fingerprint", study.fingerprint),
         *(("site", _site(site, own)) for site in study.sites),
-        ("stages", f"{', '.join(_stages(study))} (only of external sites, which never train)"),
+        ("stages", f"{', '.join(stages_asked(study))} (only of external sites, which never train)"),
         *([("search", _search(study))] if study.search.on else []),
         (
             "training",
@@ -170,19 +171,6 @@ def _differences(study: Study) -> list[str]:
     ]
 
 
-def _stages(study: Study) -> list[str]:
-    """Name the stages that the study has; the last is only of external sites."""
-    off = {
-        "describe": not study.report.patients,
-        "compare": not study.comparison.on,
-        "card": not study.report.compares,
-    }
-    named: list[str] = [stage for stage in DEADLINES if not off.get(stage, False)]
-    if study.search.on:
-        named.insert(named.index("train"), "search")
-    return named
-
-
 def _length(study: Study) -> str:
     """Say how long a site trains in a round."""
     if study.privacy.on:
@@ -226,7 +214,7 @@ def _sums(study: Study) -> dict[str, str]:
         words["search"] = _TRIALS
     if study.comparison.on:
         words["compare"] = _compared(study)
-    return {stage: words[stage] for stage in _stages(study) if stage in words}
+    return {stage: words[stage] for stage in stages_asked(study) if stage in words}
 
 
 def _search(study: Study) -> str:
@@ -298,5 +286,5 @@ def _harmonisation(study: Study) -> str:
 
 
 def _deadlines(study: Study) -> str:
-    named = ((stage, study.deadline(stage)) for stage in _stages(study))
+    named = ((stage, study.deadline(stage)) for stage in stages_asked(study))
     return ", ".join(f"{stage} {seconds / 60:g} min" for stage, seconds in named) + " a question"

@@ -21,6 +21,7 @@ from common.messages import (
     ValidateQuestion,
 )
 from common.study import Study
+from common.study_tables import DEADLINES
 from common.trials import trains_by
 
 MOST_NEWTON_ROUNDS = 40
@@ -34,6 +35,19 @@ class OffCourse(MyoFedError):
 
     code = "off-course"
     public = "The site was asked something that the study does not ask, or not now, or once only."
+
+
+def stages_asked(study: Study) -> tuple[str, ...]:
+    """Name the stages that a study has, in their order; the last is only of external sites."""
+    off = {
+        "describe": not study.report.patients,
+        "compare": not study.comparison.on,
+        "card": not study.report.compares,
+    }
+    named: list[str] = [stage for stage in DEADLINES if not off.get(stage, False)]
+    if study.search.on:
+        named.insert(named.index("train"), "search")
+    return tuple(named)
 
 
 def details_of(question: Question) -> dict[str, object]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from common.course import stages_asked
 from common.privacy.accounting import PrivacyError
 from common.study import Study
 from common.study_tables import DEADLINES, ROBUST
@@ -141,8 +142,8 @@ def _where(told: Told, question: QuestionNow | None) -> str:
 
 
 def _stages(told: Told, study: Study | None, state: RunState) -> tuple[StageNow, ...]:
-    # A stage that is not among the usual ones stands where it began.
-    names: list[str] = list(DEADLINES)
+    # A stage that is not among those of the study, or of a study unknown, stands where it began.
+    names: list[str] = list(DEADLINES if study is None else stages_asked(study))
     before = ""
     for name in told.stages:
         if name not in names:
@@ -171,7 +172,11 @@ def _questions(stage: str, study: Study | None) -> int | None:
         "harmonize": 2 if study.harmonization.fills else 1,
         "train": study.folds * study.training.rounds,
         "calibrate": 1,
-        "validate": 1 if len(study.external_sites) < 2 else 2,
+        "search": sum(rung.cost + rung.places for rung in study.search.rungs),
+        "validate": (1 if len(study.external_sites) < 2 else 2)
+        + bool(study.report.subgroups)
+        + study.explain.attention
+        + study.comparison.on,
     }
     return known.get(stage)
 
