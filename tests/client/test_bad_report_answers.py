@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from described_samples import PATIENTS, sites_of, study_of
 from federation_samples import Course
-from report_samples import PATIENTS, sites_of, study_of
 
 from common.messages import CardAnswer, DescribeAnswer, ValidateAnswer
 from common.study import Study

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from described_samples import PATIENTS, ROLES, sites_of, some_rows, study_of
 from federation_samples import FEATURES, Course, Sites
-from report_samples import PATIENTS, ROLES, sites_of, some_rows, study_of
 from site_samples import hold
 from sklearn.metrics import roc_auc_score
 

@@ -88,7 +88,8 @@ def test_axe_finds_nothing(
         assert page.title() == "Sign in – MyoFed"
         assert violations(page) == []
         page.get_by_label("Token of this dashboard").fill(TOKEN)
-        page.get_by_role("button").click()
+        with page.expect_navigation():
+            page.get_by_role("button").click()
         assert violations(page) == []
         names = [link.get_attribute("href") for link in page.locator("main a").all()]
         assert len(names) == 2
