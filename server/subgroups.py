@@ -43,7 +43,8 @@ def _check(own: EnrolAnswer, study: Study, answer: ValidateAnswer) -> None:
         for name, (_, shape) in subgroup_shapes(variable).items()
     }
     require_arrays("its subgroups", answer.subgroups, shapes)
-    require(not answer.placements, "its subgroups came with placements that nobody asked for")
+    extra = answer.placements or answer.attention
+    require(not extra, "its subgroups came with sums that nobody asked for")
     enrolled = np.array([own.negative, own.positive])
     for variable in study.report.subgroups:
         block = below(answer.subgroups, variable.name)

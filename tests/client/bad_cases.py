@@ -222,7 +222,9 @@ EXTERNAL: dict[str, Case] = {
         more_batches=(made("batches", lambda _: np.ones(3, int)), "its batches make no sense"),
         slices=(made("images", lambda _: 10**6), "its number of slices is not"),
         none=(made("images", lambda _: 0), "its number of slices is not"),
-        more=(made("placements", lambda _: {"x": np.ones(1)}), "placements that nobody asked"),
+        more=(made("placements", lambda _: {"x": np.ones(1)}), "sums that nobody asked"),
+        attention=(made("attention", lambda _: {"x": np.ones(1)}), "sums that nobody asked"),
+        subgroups=(made("subgroups", lambda _: {"x": np.ones(1)}), "sums that nobody asked"),
     ),
 }
 
