@@ -14,7 +14,8 @@ Lines = list[tuple[str, str]]
 """What a line is about, and what it says."""
 
 _FIRST = (
-    "number of patients of each class and of slices, versions of the software, recipe, self-test"
+    "number of patients of each class and of slices, versions of the software, recipe, self-test, "
+    "processor, cores and memory"
 )
 _SUMS: dict[str, str] = {
     "harmonize": "sums over training slices: features, their squares and products with covariates; "

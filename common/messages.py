@@ -37,6 +37,7 @@ class EnrolAnswer:
 
     `session_key` is the public key for the masks of this run, and `signature` that of the site's
     identity key over it, both hexadecimal; empty where nothing of the site's is summed under masks.
+    `machine` is processor, cores and memory, in words, for the methods section.
     """
 
     site: str
@@ -49,6 +50,7 @@ class EnrolAnswer:
     slices: int
     session_key: str = ""
     signature: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True)

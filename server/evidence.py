@@ -9,8 +9,6 @@ validation patients is of all training sites together. Who publishes the file pu
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from common.errors import RunError
 from common.files import write_json
 from common.heads import SCORED
+from common.machine import machine
 from common.messages import ValidateAnswer
 from common.statistics.scores import BINS
 from server.private.calibrate import NoisilyCalibrated
@@ -112,29 +111,6 @@ def write_evidence(
         counts = calibrated.histograms.tolist()
         content["noisy_validation"] = {"counts": counts, "bin_sd": calibrated.bin_sd}
     write_json(folder / FILE, content)
-
-
-def machine() -> dict[str, Any]:
-    """Describe the machine of this process: system, processor, cores, memory in bytes."""
-    found: dict[str, Any] = {
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-    }
-    try:
-        found["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        found["memory_bytes"] = None
-    return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 def _sparse(histograms: NDArray[np.int64]) -> list[dict[str, list[list[int]]]]:

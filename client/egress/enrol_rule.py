@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from client.egress.form import Form, Forms
 from client.egress.passed import TEXT
+from common.machine import MACHINE
 from common.messages import EnrolAnswer
 from common.study import Study
 from common.versions import PACKAGES
@@ -33,6 +34,7 @@ def enrol_forms(study: Study) -> Forms:
         "slices": _COUNT,
         "session_key": Form(TEXT, pattern="([0-9a-f]{64})?"),
         "signature": Form(TEXT, pattern="([0-9a-f]{128})?"),
+        "machine": Form(TEXT, pattern=MACHINE),
     }
     # A field that the message gains later is not listed, and so does not leave.
     return {item.name: known[item.name] for item in fields(EnrolAnswer) if item.name in known}

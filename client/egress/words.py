@@ -22,8 +22,9 @@ _UNDER_MASKS = (
 _WORDS: Final[dict[str, str]] = {
     "enrol": (
         "Who the site is: its name, the study it approved, hashes of its settings and of its "
-        "self-test, versions of its software, how many patients of each class (never below the "
-        "study's minimum) and slices it has, and its public key for the masks."
+        "self-test, versions of its software, its processor, cores and memory, how many patients "
+        "of each class (never below the study's minimum) and slices it has, and its public key "
+        "for the masks."
     ),
     "harmonize/covariates": (
         "Sums and counts of the covariates, such as age, over all training patients of each fold; "

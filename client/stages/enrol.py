@@ -17,6 +17,7 @@ from client.private.spending import require_room
 from client.site_keys import session_key
 from common.errors import ChangedSinceEnrolment, TooFewPatients
 from common.files import write_json
+from common.machine import machine_in_words
 from common.messages import EnrolAnswer, EnrolQuestion
 from common.secure_sum.session import announce
 from common.versions import package_versions
@@ -59,7 +60,7 @@ def require_as_enrolled(context: SiteContext) -> None:
     if not path.exists():
         return
     held, now = json.loads(path.read_text(encoding="utf-8")), asdict(_described(context))
-    differing = [name for name in now if held.get(name) != now[name]]
+    differing = [name for name in now if name != "machine" and held.get(name) != now[name]]
     if differing:
         told = "; ".join(f"{name} was {held.get(name)}, is {now[name]}" for name in differing)
         raise ChangedSinceEnrolment(
@@ -94,4 +95,5 @@ def _described(context: SiteContext) -> EnrolAnswer:
         positive=positive,
         negative=negative,
         slices=int(rows.labels.size),
+        machine=machine_in_words(),
     )

@@ -53,6 +53,7 @@ def context(run: FinishedRun) -> dict[str, Any]:
         "promised": run.results["privacy"],
         "versions": versions,
         "machine": {} if run.evidence is None else run.evidence.machine,
+        "machines": {site: one.get("machine", "") for site, one in run.cohort.items()},
         "constant": run.results["constant_features"],
         "filled": run.results["filled_covariates"],
         "recipes": sorted({one["recipe"] for one in run.cohort.values()}),

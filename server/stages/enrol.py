@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from common.machine import MACHINE
 from common.messages import EnrolAnswer, EnrolQuestion
 from common.study import Study
 from server.federation import Federation
@@ -106,6 +107,7 @@ def _check(study: Study, site: str, answer: EnrolAnswer) -> None:
     own = (answer.session_key, answer.signature)
     fits = all(_HEX.fullmatch(text) for text in own) and tuple(map(len, own)) == _KEY_DIGITS
     require(fits if hides else own == ("", ""), "its session key is none")
+    require(re.fullmatch(MACHINE, answer.machine) is not None, "its machine is not in words")
     held = _texts(answer.versions)
     require(held is not None, "its package versions cannot be read")
 
