@@ -150,6 +150,10 @@ def build(measured_sites: Path) -> Iterator[Build]:
 
 
 def copied(sites: Path, root: Path) -> Mapping[str, Path]:
-    """Copy the sites' folders; the images stay where they are."""
-    shutil.copytree(sites, root / "sites")
+    """Copy the sites' folders; the images stay where they are.
+
+    Without what simulations over the same folders have left there: runs, and the account of sums.
+    """
+    left = shutil.ignore_patterns("runs", "sum-sets.json", "privacy-budget.json")
+    shutil.copytree(sites, root / "sites", ignore=left)
     return {name: root / "sites" / name for name in NAMES}
