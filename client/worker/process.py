@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from client.approved import fingerprints
 from client.imaging.extract import available_cores
@@ -24,6 +24,8 @@ from common.console import exit_code, show_error
 from common.errors import MyoFedError
 
 LINK_FOLDER = "link"
+LOOK_SECONDS = 0.5
+"""How often a worker that waits looks whether it was told to end."""
 
 
 def serve(
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: ends.put(number))
     try:
-        idle = serve(given.site, given.link, given.address, ends.get)
+        idle = serve(given.site, given.link, given.address, lambda: _await(ends))
     except MyoFedError as error:
         show_error(error)
         return exit_code(error)
@@ -74,6 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.shutdown()
         os._exit(0)
     return 0
+
+
+def _await(ends: SimpleQueue[int]) -> None:
+    # Not without a time limit: a signal that comes between Python's last look for signals and the
+    # wait itself would not end the wait, and its handler would run when something else does.
+    while True:
+        try:
+            ends.get(timeout=LOOK_SECONDS)
+        except Empty:
+            continue
+        return
 
 
 if __name__ == "__main__":
