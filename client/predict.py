@@ -86,10 +86,7 @@ def predict_patients(
     effects: SiteEffects | None = None,
 ) -> Predictions:
     """As `predict`, for patients already gathered, in the order of their ids."""
-    source = Source(HERE, cache, myocardium)
-    rows = lay_out(
-        source, patients, release.study, external=True, workers=workers, progress=progress
-    )
+    rows = _rows(release, patients, myocardium, cache, workers, progress)
     return predict_rows(release, rows, effects)
 
 
@@ -138,20 +135,28 @@ def estimate_site_effects(
         The table or a case cannot be used; all faults are listed.
     """
     patients = patients_of(read_table(table, require_label=False))
-    rows = lay_out(
-        Source(HERE, cache, myocardium),
-        patients,
-        release.study,
-        external=True,
-        workers=workers,
-        progress=progress,
-    )
+    rows = _rows(release, patients, myocardium, cache, workers, progress)
     if len(patients) < 2:
         raise WrongUse(
             f"{table} has one patient, whose own features would be taken for the scanner's.",
             "Give a cohort of many earlier patients.",
         )
     return SiteEffects(tuple(one.effects for one in _features(release, rows, None)))
+
+
+def _rows(
+    release: Release,
+    patients: Sequence[Patient],
+    myocardium: int,
+    cache: Path,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> SiteRows:
+    """Measure patients as an external site's are."""
+    source = Source(HERE, cache, myocardium)
+    return lay_out(
+        source, patients, release.study, external=True, workers=workers, progress=progress
+    )
 
 
 def _features(release: Release, rows: SiteRows, known: SiteEffects | None) -> list[FoldFeatures]:

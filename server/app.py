@@ -112,9 +112,8 @@ def conduct(federation: Federation, run: RunFolder, feature_names: list[str], wa
     compared = None
     if study.comparison.on:
         with _stage(run, watch, "compare"):
-            weights_of_classes = harmonized.class_weights
             compared = compare.run(
-                federation, roster, fused.sites, study, fused.folds, weights_of_classes
+                federation, roster, fused.sites, study, fused.folds, harmonized.class_weights
             )
     release = _release(run, roster, feature_names, fused, calibrated)
     release.save(run.path / "release")

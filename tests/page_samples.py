@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,15 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = Path("/usr/bin/chromium")
+from common.print_to_pdf import browser as installed
+
 MYOFED = Path(sys.executable).parent / "myofed"
-NO_BROWSER = "there is no Chromium at /usr/bin/chromium"
+NO_BROWSER = "there is no Chromium on this machine"
 SIZES = ((1280, 900), (360, 740))
 SCHEMES = ("light", "dark")
 
 
 def has_browser() -> bool:
-    return CHROMIUM.exists() or shutil.which("chromium") is not None
+    return installed() is not None
 
 
 def free_port() -> int:
@@ -52,8 +52,7 @@ def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        path = str(CHROMIUM) if CHROMIUM.exists() else shutil.which("chromium")
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=installed(), args=["--no-sandbox"])
         try:
             yield browser
         finally:
