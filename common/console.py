@@ -28,11 +28,13 @@ def exit_code(error: MyoFedError) -> int:
 
 
 def show_error(error: MyoFedError) -> None:
-    """Say what was found and what to do."""
+    """Say what was found and what to do, and what was noted with it."""
     to_person.print(f"[bold red]{error.code}[/]: ", end="")
     to_person.print(error.what, markup=False, soft_wrap=True)
     if error.fix:
         to_person.print(f"What to do: {error.fix}", markup=False, soft_wrap=True)
+    for note in getattr(error, "__notes__", ()):
+        to_person.print(note, markup=False, soft_wrap=True)
 
 
 @contextmanager

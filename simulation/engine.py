@@ -50,6 +50,7 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     from client.app import carrier
     from server.app import coordinator_app
     from simulation.directory import SimulatedDirectory, answer_places
+    from simulation.site_logs import SiteLogs
     from simulation.workers import LocalWorkers
 
     for name in ("flwr", "ray"):
@@ -64,6 +65,7 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     server = coordinator_app(run, names, directory, watch, stop, failures.append)
     # Nobody is to be kept out here: keys of the day do, and no site folder needs any.
     identities = tuple(Ed25519PrivateKey.generate().private_bytes_raw() for _ in folders)
+    logs = SiteLogs({site.name: sites[site.name] for site in study.sites})
     client = carrier(LocalWorkers(folders, study.canonical(), identities))
     answer_places(client)
     with _ctrl_c_sets(stop), warnings.catch_warnings(), holding(run), exporting(run):
@@ -84,6 +86,8 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
         )
         _tell_the_end(run, failures)
     if failures:
+        for site, said in logs.failures().items():
+            failures[0].add_note(f"The log of {site}:\n{said}")
         raise failures[0]
     if not (run.path / "results.json").exists():
         raise RunError("The run ended without results.", "Its events.jsonl shows how far it came.")
