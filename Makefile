@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/myofed demo --out demo/$(shell date -u +%Y%m%dT%H%M%SZ)
 
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/deployment -m "not soak" \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/deployment -m "not soak" \
 		--cov --cov-report=term:skip-covered
 	$(BIN)/python -m pytest tests/deployment -m "not soak"
 

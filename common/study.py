@@ -114,6 +114,14 @@ class Study(Section):
             self._refuse_what_noise_cannot_cover()
         if self.leave_one_site_out:
             self._refuse_what_cannot_be_left_out()
+        if self.comparison.on:
+            self._refuse_what_cannot_be_compared()
+        if self.report.compares and len(self.training_sites) < 2:
+            raise ValueError("report: one training site alone differs from nobody")
+        return self
+
+    def _refuse_what_cannot_be_compared(self) -> None:
+        """Refuse trees without masks, and classifiers where no features are selected."""
         if self.comparison.trees and not self.secure_sum.enabled:
             named = " and ".join(self.comparison.trees)
             raise ValueError(
@@ -121,9 +129,12 @@ class Study(Section):
                 "may have fewer patients than the minimum. Switch secure_sum on, so that only "
                 "totals can be read, or leave the trees out"
             )
-        if self.report.compares and len(self.training_sites) < 2:
-            raise ValueError("report: one training site alone differs from nobody")
-        return self
+        if self.reduction.method == "pca":
+            raise ValueError(
+                "comparison.classifiers: they are fitted on the features that the fused heads "
+                "select, and heads on principal components use all of them. Set reduction.method "
+                "to 'lasso' or 'pruning', or leave the comparison out"
+            )
 
     def _refuse_impossible_quorum(self) -> None:
         training = len(self.training_sites)

@@ -40,7 +40,7 @@ def answer(context: SiteContext) -> ValidateAnswer:
     """
     rows, study = context.rows, context.study
     folds = folds_from_arrays(context.memory.load(KEPT_RELEASE), study.folds)
-    heat = ensemble_heat(folds, rows, np.arange(rows.labels.size), study.cnn)
+    heat = ensemble_heat(folds, rows, np.arange(rows.labels.size), study)
     own = patient_attention(rows, heat, places_of(rows, context.site.myocardium))
     least = study.cohort.minimum_patients_per_class
     return ValidateAnswer(attention=attention_sums(own, rows.patient_labels, least))

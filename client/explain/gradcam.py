@@ -17,7 +17,9 @@ from client.cohort.rows import SiteRows
 from common.feature_names import DEEP_FEATURES
 from common.heads import Head
 from common.release import FoldModel
+from common.study import Study
 from common.study_tables import Cnn
+from common.trials import settings_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +34,7 @@ _BATCH = 16
 
 
 def ensemble_heat(
-    folds: Sequence[FoldModel], rows: SiteRows, chosen: npt.NDArray[np.int64], cnn: Cnn
+    folds: Sequence[FoldModel], rows: SiteRows, chosen: npt.NDArray[np.int64], study: Study
 ) -> Heat:
     """Average the folds' heat of some slices, as their scores are averaged.
 
@@ -50,6 +52,7 @@ def ensemble_heat(
     added = np.zeros(images.shape, np.float32)  # one at a time: a site has thousands of slices
     for fold in folds:
         head = deep_slopes(fold.heads[("deep", "harmonized")], fold.reference.alpha.size)
+        cnn = settings_of(study, fold.trial).cnn
         added += grad_cam(fold.weights, head, images, masks, cnn)
     return np.asarray(added / len(folds), np.float32)
 

@@ -16,7 +16,7 @@ from common.release import Release
 def heat_of(release: Release, found: Predictions, number: int) -> Heat:
     """Compute the heat of one patient's slices, (k, crop, crop); see `ensemble_heat`."""
     own = np.flatnonzero(found.rows.patient == number)
-    return ensemble_heat(release.folds, found.rows, own, release.study.cnn)
+    return ensemble_heat(release.folds, found.rows, own, release.study)
 
 
 def write_pictures(release: Release, found: Predictions, folder: Path) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from flwr.app import RecordDict
 
-from common.errors import MyoFedError
+from common.errors import HarmonizationError, MyoFedError
 from common.messages import Refusal
 from common.records import refusal_record
+from harmonization import HarmonizationError as SolverError
 
 
 def answer_or_refuse(
@@ -27,6 +28,9 @@ def answer_or_refuse(
     except MyoFedError as error:
         log.error("%s: %s", stage, error)
         return refusal_record(note(Refusal(error.code, error.public)))
+    except SolverError as error:
+        log.error("%s: %s", stage, error)
+        return refusal_record(note(Refusal(HarmonizationError.code, HarmonizationError.public)))
     except Exception:
         log.exception("%s failed", stage)
         return refusal_record(note(Refusal("internal", MyoFedError.public)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from common.study import Study
+from common.trials import Settings
 from server.report.populations import Population
 from server.report.record import FinishedRun
 from server.report.words import count, listed, plural
@@ -49,6 +50,7 @@ class Facts:
     """What both checklists say of a run, in words."""
 
     study: Study
+    settings: Settings
     sites: str
     patients: str
     events: str
@@ -88,6 +90,7 @@ def facts(run: FinishedRun, groups: Sequence[Population], recalibrated: bool) ->
     described = run.optional("described") is not None
     return Facts(
         study=study,
+        settings=run.settings,
         sites=f"{len(sites)} sites: {listed(roles['train'])} train"
         + (f", {listed(roles['external'])} external" if roles["external"] else ", none external"),
         patients=f"{count(positive + negative)} patients used",

@@ -67,7 +67,7 @@ def _data(known: Facts) -> list[Item]:
 
 
 def _model(known: Facts) -> list[Item]:
-    study, training = known.study, known.study.training
+    study, cnn, training = known.study, known.settings.cnn, known.settings.training
     folds = plural(study.folds, "fold")
     epochs = plural(training.local_epochs, "local epoch")
     outside = (
@@ -86,7 +86,7 @@ def _model(known: Facts) -> list[Item]:
     return [
         filled(
             "22", "Model", "Model in detail",
-            f"Convolutional network of width {study.cnn.width:g} and L1 logistic heads on "
+            f"Convolutional network of width {cnn.width:g} and L1 logistic heads on "
             "radiomic and deep features (section 1.1); weights in the release.",
         ),
         filled("23", "Model", "Software", "Versions in section 5.5."),

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from common.study import Study
+from common.trials import Settings
 from server.report.record import FinishedRun, Result
 from server.report.words import NONE, count, decimal, listed, p_value, percent, plural
 
@@ -41,7 +42,7 @@ def context(run: FinishedRun) -> dict[str, Any]:
     described = run.optional("described")
     rows = flow(run, described)
     return {
-        "protocol": protocol(run.study),
+        "protocol": protocol(run.study, run.settings),
         "identity": _identity(run),
         "flow": rows,
         "flow_known": described is not None,
@@ -82,14 +83,11 @@ def _identity(run: FinishedRun) -> list[tuple[str, str]]:
     ]
 
 
-def protocol(study: Study) -> list[tuple[str, str]]:
-    """Say the protocol in words, a line a subject."""
-    preprocessing, harmonization, training = (
-        study.preprocessing,
-        study.harmonization,
-        study.training,
-    )
-    fusion = study.fusion
+def protocol(study: Study, settings: Settings) -> list[tuple[str, str]]:
+    """Say the protocol in words, a line a subject; `settings` are those of its networks."""
+    preprocessing, harmonization, fusion = study.preprocessing, study.harmonization, study.fusion
+    own, cnn, training = Settings(study.cnn, study.training), settings.cnn, settings.training
+    found = " (width, dropout and rate found by the search)" if settings != own else ""
     sizes = listed([str(size) for size in fusion.sizes])
     batch = "a site" if harmonization.batch == "site" else "a scanner within a site"
     covariates = [one.name for one in harmonization.covariates]
@@ -122,10 +120,10 @@ def protocol(study: Study) -> list[tuple[str, str]]:
         ("Harmonisation", combat),
         (
             "Network",
-            f"seven convolutional blocks at width {study.cnn.width:g}, dropout "
-            f"{study.cnn.dropout:g}; {training.strategy}, {training.rounds} rounds of "
+            f"seven convolutional blocks at width {cnn.width:g}, dropout "
+            f"{cnn.dropout:g}; {training.strategy}, {training.rounds} rounds of "
             f"{plural(training.local_epochs, 'local epoch')}, batch {training.batch_size}, "
-            f"learning rate {training.learning_rate:g}; mean of the last "
+            f"learning rate {training.learning_rate:g}{found}; mean of the last "
             f"{training.averaged_rounds} rounds",
         ),
         (

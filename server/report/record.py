@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from common.errors import RunError
 from common.study import Study
+from common.trials import Settings
 from server.evidence import Evidence
 
 Result = dict[str, Any]
@@ -85,6 +86,19 @@ class FinishedRun:
     def external(self) -> tuple[str, ...]:
         """External sites that were looked at, in the order of the results."""
         return tuple(self.results["external"])
+
+    @property
+    def settings(self) -> Settings:
+        """How the networks were built and trained: as the search chose, where there was one."""
+        cnn, training = self.study.cnn, self.study.training
+        searched = self.optional("search")
+        if searched is None:
+            return Settings(cnn, training)
+        chosen = searched["chosen"]
+        return Settings(
+            cnn.model_copy(update={"width": chosen["width"], "dropout": chosen["dropout"]}),
+            training.model_copy(update={"learning_rate": chosen["learning_rate"]}),
+        )
 
     def optional(self, key: str) -> Any:
         """Give what results.json holds under a key that not every study asks for; else None."""

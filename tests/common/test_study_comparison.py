@@ -62,6 +62,7 @@ def test_leaves_hold_the_study_s_minimum_of_patients() -> None:
         (f"{ALL}\n[comparison.boosting]\ndepth = 9", "comparison.boosting.depth"),
         (f"{ALL}\n[secure_sum]\nenabled = false", "forest and boosting: sums over the nodes"),
         (f'classifiers = ["svm"]\n{PRIVATE}', "their sums are exact"),
+        ('classifiers = ["svm"]\n[reduction]\nmethod = "pca"', "use all of them"),
     ],
 )
 def test_what_is_refused_is_told_with_its_reason(more: str, reason: str) -> None:

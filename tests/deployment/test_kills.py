@@ -84,6 +84,7 @@ def resume_until(consortium: Consortium, run: str, reached: Callable[[], bool]) 
             time.sleep(0.1)
 
 
+@pytest.mark.soak
 def test_the_release_is_the_same_whoever_is_killed_on_the_way(
     consortium: Consortium, simulated: dict[str, bytes]
 ) -> None:

@@ -158,7 +158,7 @@ def optional_keys(site: str = "dorpat") -> dict[str, Any]:
             "spent": 54,
             "trials": [
                 {
-                    "width": 0.25,
+                    "width": 0.375,
                     "learning_rate": 5e-4,
                     "dropout": 0.3,
                     "rounds": 9,
@@ -174,7 +174,7 @@ def optional_keys(site: str = "dorpat") -> dict[str, Any]:
                     "auc": 0.7,
                 },
             ],
-            "chosen": {"width": 0.25, "learning_rate": 5e-4, "dropout": 0.3},
+            "chosen": {"width": 0.375, "learning_rate": 5e-4, "dropout": 0.3},
         },
     }
 

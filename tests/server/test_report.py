@@ -238,6 +238,9 @@ def test_every_optional_key_is_rendered_and_none_of_the_others(plain: Made, tmp_
     text, page = page_of(made, True, left_out(tmp_path / "loso"))
     assert len(page.pictures) == 14 + 3 + 1 + 1 + 1 + 3
     assert "Prediction interval" in text
+    # The protocol and the checklist say what the search chose.
+    assert "at width 0.375" in text
+    assert "network of width 0.375" in text
     other = left_out(tmp_path / "another", study="another")
     assert "run for a study named another" in page_of(made, folder=other)[0]
     assert "run for a study" not in text

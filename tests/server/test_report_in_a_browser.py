@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from report_optional import left_out, optional_keys
@@ -30,27 +31,33 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
-def test_axe_finds_nothing_and_nothing_is_loaded(page: Path) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1360),
+        ("dark", 360),
+        pytest.param("dark", 1360, marks=pytest.mark.soak),
+        pytest.param("light", 360, marks=pytest.mark.soak),
+    ],
+)
+def test_axe_finds_nothing_and_nothing_is_loaded(
+    page: Path, scheme: Literal["light", "dark"], width: int
+) -> None:
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_there(), args=["--no-sandbox"])
-        for scheme, width in (("light", 1360), ("dark", 1360), ("light", 360), ("dark", 360)):
-            tab = browser.new_page(
-                viewport={"width": width, "height": 800},
-                color_scheme="dark" if scheme == "dark" else "light",
-            )
-            asked: list[str] = []
-            tab.on("request", lambda request, seen=asked: seen.append(request.url))
-            tab.goto(page.as_uri())
-            for place in tab.locator("details").all():
-                place.evaluate("one => one.open = true")
-            found = Axe().run(tab)
-            assert found.violations_count == 0, found.generate_report()
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            assert asked == [page.as_uri()]
-            tab.close()
+        tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        asked: list[str] = []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(page.as_uri())
+        for place in tab.locator("details").all():
+            place.evaluate("one => one.open = true")
+        found = Axe().run(tab)
+        assert found.violations_count == 0, found.generate_report()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert asked == [page.as_uri()]
         browser.close()
 
 

@@ -80,7 +80,7 @@ def test_the_run_has_the_attention_that_the_site_s_own_patients_have(
 ) -> None:
     site = SiteFolder.open(folder / "sites" / "dorpat")
     rows = load_rows(site, release.study, external=True, workers=1)
-    heat = ensemble_heat(release.folds, rows, np.arange(rows.labels.size), release.study.cnn)
+    heat = ensemble_heat(release.folds, rows, np.arange(rows.labels.size), release.study)
     own = patient_attention(rows, heat, places_of(rows, 2))
     sums = attention_sums(own, rows.patient_labels, 2)
     found = results_of(folder / "run")["attention"]

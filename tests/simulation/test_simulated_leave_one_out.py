@@ -272,6 +272,7 @@ def test_the_command_shows_the_table(folder: Path, sites: Path, near_runs: list[
     assert json.loads(as_json.stdout) == table
 
 
+@pytest.mark.soak
 def test_in_the_engine_it_is_the_same_release(
     folder: Path, sites: Path, without: Callable[[str], tuple[Path, NotedGrid]]
 ) -> None:

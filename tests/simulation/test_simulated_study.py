@@ -153,6 +153,7 @@ run_study(tiny_study(), Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
+@pytest.mark.soak
 def test_the_engine_gives_the_same_bits_stopped_by_ctrl_c_and_gone_on_with(
     tmp_path: Path, sites: Path, near: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

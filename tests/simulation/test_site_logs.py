@@ -35,6 +35,7 @@ def test_only_failures_since_the_beginning_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_failed_simulation_shows_the_log_of_the_site(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

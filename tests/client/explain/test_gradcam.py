@@ -147,7 +147,7 @@ def test_the_ensemble_s_heat_is_the_mean_of_its_folds_heat_of_the_slices_asked_f
         for seed in (1, 2, 3)
     ]
     chosen = np.array([3, 1])
-    found = ensemble_heat(folds, rows, chosen, study.cnn)
+    found = ensemble_heat(folds, rows, chosen, study)
     alone = [
         grad_cam(
             fold.weights,

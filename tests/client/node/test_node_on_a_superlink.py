@@ -204,6 +204,7 @@ def test_a_folder_has_one_node(superlink: SuperLink) -> None:
         assert not group_lives(second.pid)
 
 
+@pytest.mark.soak
 def test_at_flower_s_own_pace_it_works_too_and_runs_no_other_app(
     superlink: SuperLink, soon: None, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from common.errors import CohortError, MyoFedError
 from common.folding import unfolded
 from common.messages import EnrolAnswer, EnrolQuestion, Refusal
 from common.records import Envelope, from_answer, sealed, to_record
+from harmonization.errors import BatchError
 
 STUDY, OTHER = tiny_study(), tiny_study("other")
 
@@ -138,15 +139,22 @@ def test_what_names_no_run_or_no_study_is_refused(desk: WorkerDesk, record: Reco
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
-    [(OSError("Patient P07"), "internal"), (CohortError("Patient P07"), "cohort-invalid")],
+    ("error", "face"),
+    [
+        (OSError("Patient P07"), Refusal("internal", MyoFedError.public)),
+        (CohortError("Patient P07"), Refusal(CohortError.code, CohortError.public)),
+        (
+            BatchError("Patient P07", ""),
+            Refusal("harmonization-failed", "Harmonisation could not be computed."),
+        ),
+    ],
 )
 def test_a_failure_before_the_worker_leaks_nothing(
     desk: WorkerDesk,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     error: Exception,
-    code: str,
+    face: Refusal,
 ) -> None:
     def fail(*_: object) -> None:
         raise error
@@ -154,9 +162,7 @@ def test_a_failure_before_the_worker_leaks_nothing(
     monkeypatch.setattr(desk, "asked", fail)
     with caplog.at_level(logging.ERROR, f"myofed.site.{NAME}"):
         record = desk.ask("enrol", in_envelope(enrol()))
-    assert from_answer(EnrolAnswer, record) == Refusal(
-        code, getattr(error, "public", MyoFedError.public)
-    )
+    assert from_answer(EnrolAnswer, record) == face
     assert "Patient P07" in caplog.text
 
 
