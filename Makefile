@@ -22,10 +22,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/myofed demo --out demo/$(shell date -u +%Y%m%dT%H%M%SZ)
 
+# `make test COVER="--cov --cov-report=term:skip-covered"` counts covered lines too, a fifth slower.
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/deployment -m "not soak" \
-		--cov --cov-report=term:skip-covered
-	$(BIN)/python -m pytest tests/deployment -m "not soak"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak" $(COVER)
 
 # Kills at every stage, bad sites, cut lines, full disks, containers, a message of 500 MB: a quarter
 # of an hour of real processes, files side by side. Some need root, and say so.
