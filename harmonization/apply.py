@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harmonization.arrays import Floats
+from harmonization.blocks import blocks
 from harmonization.effect import BatchEffect
 from harmonization.errors import BatchError, ShapeError, named
-from harmonization.estimate import standardize
+from harmonization.estimate import residuals
 from harmonization.reference import Reference
 from harmonization.rows import check_finite, check_rows
 
@@ -69,8 +70,7 @@ def harmonize(
             f"No effect was estimated for batch {named(unknown)}.",
             "Run estimate_batches on rows of that batch first.",
         )
-    s, keep = standardize(rows.x, rows.z, reference), reference.keep
-    fitted = reference.alpha[keep] + rows.z @ reference.beta[:, keep]
+    keep = reference.keep
     out = rows.x.copy()
     for name, own in rows.groups.items():
         effect = known[name]
@@ -82,7 +82,16 @@ def harmonize(
             )
         if not effect.applied:
             continue
-        scale = reference.sigma[keep] / np.sqrt(effect.delta[keep])
-        out[np.ix_(own, keep)] = (s[own] - effect.gamma[keep]) * scale + fitted[own]
+        # Residual r becomes (r - gamma sigma) / sqrt(delta): x changes by the difference.
+        scale = 1.0 / np.sqrt(effect.delta[keep])
+        shift = effect.gamma[keep] * reference.sigma[keep] * scale
+        for place, within in blocks(own):
+            change = residuals(rows.x[place], rows.z[place], reference)
+            change *= scale - 1.0
+            change -= shift
+            if keep.all():
+                out[place] += change
+            else:
+                out[np.ix_(own[within], keep)] += change
     check_finite(out, "harmonized feature", features)
     return out

@@ -8,10 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from harmonization import bayes
 from harmonization.arrays import Floats
+from harmonization.blocks import blocks
 from harmonization.effect import MODES, BatchEffect, Mode
 from harmonization.errors import BatchError, ShapeError
 from harmonization.reference import Reference
-from harmonization.rows import CONSTANT, check_rows
+from harmonization.rows import CONSTANT, Rows, check_rows
 
 Below = Literal["refuse", "mean_only", "identity"]
 """What to do with a batch of too few rows."""
@@ -93,7 +94,7 @@ def estimate_batches(
                 "to 'mean_only' or 'identity'.",
             )
         else:
-            effects[name] = _estimate(rows.x[own], rows.z[own], reference, used, name)
+            effects[name] = _estimate(rows, reference, used, name)
     return effects
 
 
@@ -180,6 +181,19 @@ def standardize(x: Floats, z: Floats, reference: Reference) -> Floats:
     ShapeError
         The rows do not have the reference's features or covariates.
     """
+    standardized = residuals(x, z, reference)
+    standardized /= reference.sigma[reference.keep]
+    return standardized
+
+
+def residuals(x: Floats, z: Floats, reference: Reference) -> Floats:
+    """Take what the reference explains out of rows: `standardize` in the features' own units.
+
+    Returns
+    -------
+    (n, k) float64
+        ``x - alpha - z beta`` for the k features with keep True; a new array.
+    """
     q, p = reference.beta.shape
     if x.shape[1] != p or z.shape[1] != q:
         raise ShapeError(
@@ -188,28 +202,51 @@ def standardize(x: Floats, z: Floats, reference: Reference) -> Floats:
             "Use the features and covariates that the reference was fitted on.",
         )
     keep = reference.keep
-    fitted = reference.alpha[keep] + z @ reference.beta[:, keep]
-    return np.asarray((x[:, keep] - fitted) / reference.sigma[keep])
+    left = z @ reference.beta[:, keep]
+    left += reference.alpha[keep]
+    np.subtract(x if keep.all() else x[:, keep], left, out=left)
+    return np.asarray(left)
 
 
-def _estimate(x: Floats, z: Floats, reference: Reference, mode: Mode, name: str) -> BatchEffect:
-    s, keep, n = standardize(x, z, reference), reference.keep, len(x)
-    effect = BatchEffect.unchanged(keep.size, n, "identity")
+def _estimate(rows: Rows, reference: Reference, mode: Mode, name: str) -> BatchEffect:
+    keep, own = reference.keep, rows.groups[name]
+    effect = BatchEffect.unchanged(keep.size, len(own), "identity")
     gamma, delta = effect.gamma.copy(), effect.delta.copy()
     if keep.any():
-        size = np.maximum(np.abs(x[:, keep]).max(axis=0), np.abs(reference.alpha[keep]))
-        floor = (CONSTANT * size / reference.sigma[keep]) ** 2
-        gamma[keep], delta[keep] = _moments(s, floor, mode, name)
-    return BatchEffect(gamma, delta, n, mode)
+        sigma = reference.sigma[keep]
+        mean, variance, largest = _moments(rows, own, reference)
+        if mode in ("mean_only", "mean_only_none"):
+            variance, flat = np.ones(mean.size), np.zeros(mean.size, dtype=np.bool_)
+        else:
+            size = np.maximum(largest, np.abs(reference.alpha[keep]))
+            flat = variance <= (CONSTANT * size / sigma) ** 2
+        gamma[keep], delta[keep] = _shrunken(len(own), mean, variance, flat, mode, name)
+    return BatchEffect(gamma, delta, len(own), mode)
 
 
-def _moments(s: Floats, floor: Floats, mode: Mode, name: str) -> bayes.Pair:
-    mean = s.mean(axis=0)
-    if mode in ("mean_only", "mean_only_none"):
-        ones = np.ones(s.shape[1])
-        return _shrunken(len(s), mean, ones, ones < 0, mode, name)
-    variance = s.var(axis=0, ddof=1)
-    return _shrunken(len(s), mean, variance, variance <= floor, mode, name)
+def _moments(
+    rows: Rows, own: NDArray[np.intp], reference: Reference
+) -> tuple[Floats, Floats, Floats]:
+    """Mean and variance (ddof 1) of a batch's standardised rows, and the features' largest size.
+
+    In one pass over the rows: squares are summed about the mean of the first block, which is near
+    enough to the mean of all that their difference cancels no digits.
+    """
+    keep, n = reference.keep, len(own)
+    count = int(keep.sum())
+    about, total, squares, largest = (np.zeros(count) for _ in range(4))
+    for number, (place, _) in enumerate(blocks(own)):
+        x = rows.x[place]
+        left = residuals(x, rows.z[place], reference)
+        if number == 0:
+            about = left.mean(axis=0)
+        left -= about
+        total += left.sum(axis=0)
+        squares += np.einsum("ij,ij->j", left, left)
+        np.maximum(largest, np.maximum(x.max(axis=0), -x.min(axis=0))[keep], out=largest)
+    sigma = reference.sigma[keep]
+    variance = (squares - total**2 / n) / (max(1, n - 1) * sigma**2)
+    return (about + total / n) / sigma, variance, largest
 
 
 def _shrunken(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harmonization.arrays import Arrays, Floats, entry
+from harmonization.blocks import place_of
 from harmonization.errors import ShapeError
 from harmonization.rows import Rows, centred, check_rows
 
@@ -127,7 +128,8 @@ def _residuals(rows: Rows, beta: Floats, batches: list[str]) -> ResidualSums:
     p = rows.x.shape[1]
     count, total, rss = 0, np.zeros(p), np.zeros(p)
     for name in batches:
-        x, z = rows.x[rows.groups[name]], rows.z[rows.groups[name]]
+        own = place_of(rows.groups[name])
+        x, z = rows.x[own], rows.z[own]
         inner = centred(x) - centred(z) @ beta
         count += len(x)
         total += x.sum(axis=0) - z.sum(axis=0) @ beta

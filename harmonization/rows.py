@@ -138,8 +138,12 @@ def constant_columns(values: Floats) -> NDArray[np.bool_]:
     """Tell which columns of one batch vary by no more than rounding, shape (k,)."""
     if values.shape[0] == 1:
         return np.ones(values.shape[1], dtype=bool)
-    magnitude = np.abs(values).max(axis=0)
-    return np.asarray(np.ptp(values, axis=0) <= CONSTANT * magnitude)
+    return within_rounding(values.max(axis=0), values.min(axis=0))
+
+
+def within_rounding(high: Floats, low: Floats) -> NDArray[np.bool_]:
+    """Tell which columns vary by no more than rounding, from their extremes (k,)."""
+    return np.asarray(high - low <= CONSTANT * np.maximum(high, -low))
 
 
 def _matrix(values: ArrayLike, what: str) -> Floats:

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harmonization.arrays import Arrays, Floats, entry
+from harmonization.blocks import blocks
 from harmonization.errors import ShapeError
-from harmonization.rows import Rows, centred, check_rows
+from harmonization.rows import Rows, centred, check_rows, within_rounding
 
 _FIELDS = ("count", "sum_x", "sum_z", "s_zz", "s_zx", "s_xx_diag")
 
@@ -195,11 +196,38 @@ def _sums(rows: Rows, batches: list[str]) -> CombatSums:
     s_zz, s_zx, s_xx = np.zeros((q, q)), np.zeros((q, p)), np.zeros(p)
     for name in batches:
         own = rows.groups[name]
-        x, z = centred(rows.x[own]), centred(rows.z[own])
+        z = centred(rows.z[own])
+        own_x, own_zx, own_xx = _within(rows.x, own, z)
         count += len(own)
-        sum_x += rows.x[own].sum(axis=0)
+        sum_x += own_x
         sum_z += rows.z[own].sum(axis=0)
         s_zz += z.T @ z
-        s_zx += z.T @ x
-        s_xx += np.einsum("ij,ij->j", x, x)
+        s_zx += own_zx
+        s_xx += own_xx
     return CombatSums(count, sum_x, sum_z, s_zz, s_zx, s_xx)
+
+
+def _within(x: Floats, own: NDArray[np.intp], z: Floats) -> tuple[Floats, Floats, Floats]:
+    """Sum a batch's features, and their products with its centred covariates and themselves.
+
+    As with `centred`, features are centred twice (the second time in the sum of squares), and those
+    that are constant in the batch give exact zeros.
+    """
+    n, p = len(own), x.shape[1]
+    total, high, low = np.zeros(p), np.full(p, -np.inf), np.full(p, np.inf)
+    for place, _ in blocks(own):
+        part = x[place]
+        total += part.sum(axis=0)
+        np.maximum(high, part.max(axis=0), out=high)
+        np.minimum(low, part.min(axis=0), out=low)
+    mean, again = total / n, np.zeros(p)
+    zx, xx = np.zeros((z.shape[1], p)), np.zeros(p)
+    for place, within in blocks(own):
+        shifted = x[place] - mean
+        again += shifted.sum(axis=0)
+        zx += z[within].T @ shifted
+        xx += np.einsum("ij,ij->j", shifted, shifted)
+    xx -= again**2 / n
+    constant = within_rounding(high, low)
+    zx[:, constant], xx[constant] = 0.0, 0.0
+    return total, zx, xx
