@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test soak lint fast format proto clean
+.PHONY: setup demo test soak bench lint fast format proto clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ test: setup lint
 # of an hour of real processes, files side by side. Some need root, and say so.
 soak: setup
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m soak
+
+# Each row a ratio measured in this run; about an hour on a machine with nothing else to do.
+bench: setup
+	$(BIN)/python benchmarks/bench.py bench
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,24 +1,26 @@
-"""What the network costs: `python benchmarks/network.py OUT [--rounds 6]`.
+"""What federation costs: `python benchmarks/network.py OUT [--rounds 6]`.
 
 Makes three phantom sites of about 256 training slices each, and times on this machine, one after
 the other:
 
 - a training round at width 0.25 in plain torch: the sites' own training function, one process a
   site, all at once, with the data loaded;
-- the same round in a deployment on loopback, from the coordinator's events;
-- a question that takes no time to answer, in the same deployment;
-- the plain round again: the pace of a machine changes in minutes.
+- the same round in a simulation, from the coordinator's events;
+- plain again: the pace of a machine changes in minutes;
+- the same round, and a question that takes no time to answer, in a deployment on loopback;
+- plain again.
 
-A ratio of the two rounds is what a deployment costs. Nothing else should run meanwhile.
+Each round is compared with the median of the plain rounds before and after it. Nothing else should
+run meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
+from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -28,6 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "deployment"))
 
 from consortium import Consortium
+from table import Row, show
 
 from client.cohort.importers import import_table
 from client.cohort.rows import load_rows
@@ -36,9 +39,12 @@ from client.context import SiteContext
 from client.phantoms.consortium import DEFAULT, make_consortium
 from client.stages import train
 from common.cnn import initial_weights
+from common.feature_names import all_names
 from common.messages import TrainQuestion
 from common.study import Study
 from common.study_file import parse_study
+from server.run import RunFolder
+from simulation.engine import federate
 
 PATIENTS, SLICES = 86, 4
 SITES = DEFAULT[:3]
@@ -121,25 +127,53 @@ def time_deployed(out: Path, folders: dict[str, Path], protocol: str) -> dict[st
     }
 
 
+def time_simulated(out: Path, folders: dict[str, Path], study: Study) -> list[float]:
+    run = RunFolder.begin(out / "simulated", study)
+    federate(run, folders, list(all_names()), lambda stage, detail: None)
+    asked = [one for one in run.events() if one["event"] == "asked"]
+    return [one["seconds"] for one in asked if one["stage"] == "train"]
+
+
+def rows(out: Path, rounds: int = 9) -> list[Row]:
+    """Time all of it; the first round of each warms caches up and does not count."""
+    out = out.absolute()
+    out.mkdir(parents=True, exist_ok=True)
+    text = study_text(rounds)
+    study = parse_study(text + roster_text())
+    folders = make_sites(out, study)
+    alone = [time_plain(folders, study, rounds)[1:]]
+    simulated = time_simulated(out, folders, study)[1:]
+    alone.append(time_plain(folders, study, rounds)[1:])
+    deployed = time_deployed(out, folders, text)
+    alone.append(time_plain(folders, study, rounds)[1:])
+    pace = [statistics.median(before + after) for before, after in pairwise(alone)]
+    against = "the same steps in plain torch, a process a site"
+    made = [
+        Row(
+            f"a federated round, 3 sites, {where}",
+            against,
+            "times as long",
+            goal,
+            [one / plain for one in seconds],
+            f"{statistics.median(seconds):.2f} s against {plain:.2f} s",
+            at_most=True,
+        )
+        for where, goal, seconds, plain in (
+            ("simulation", 1.05, simulated, pace[0]),
+            ("deployment on loopback", 1.15, deployed["train"][1:], pace[1]),
+        )
+    ]
+    empty = [*deployed["stack"], *deployed["heads"], *deployed["calibrate"]]
+    print(f"questions without training: {', '.join(f'{one:.2f}' for one in empty)} s")
+    return made
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    out = given.out.absolute()
-    text = study_text(given.rounds)
-    study = parse_study(text + roster_text())
-    folders = make_sites(out, study)
-    before = time_plain(folders, study, given.rounds)
-    deployed = time_deployed(out, folders, text)
-    after = time_plain(folders, study, given.rounds)
-    found = {"plain": before + after, **deployed}
-    # The first round of each warms caches up.
-    alone = statistics.median(before[1:] + after[1:])
-    ratio = statistics.median(deployed["train"][1:]) / alone
-    print(json.dumps({key: [round(one, 2) for one in value] for key, value in found.items()}))
-    print(f"deployment over plain torch: {ratio:.2f}")
+    show(rows(given.out, given.rounds))
 
 
 if __name__ == "__main__":

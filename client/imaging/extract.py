@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from client.imaging import cache
+from client.imaging.engine import engine_set, on_engine
 from client.imaging.measure import measure
 from client.imaging.preprocess import Preprocessing
 from client.imaging.radiomics import RadiomicsRecipe, extractor
@@ -73,9 +75,12 @@ def extract_cases(
 ) -> list[CaseFeatures]:
     """Measure every case; the answers come in the order of `cases`.
 
-    `workers`: processes, all cores by default; 1 stays in this process. `progress(done, total)` is
-    called as cases finish. Raises nothing for a bad case: see `CaseFeatures.fault`.
+    `workers`: processes, all cores by default; 1 stays in this process. A site that has set an
+    engine (`client.imaging.engine`) has them measured there instead. `progress(done, total)` is
+    called as cases finish. Raises nothing for a bad case: see `CaseFeatures.fault`; and `WrongUse`
+    where the engine does not answer.
     """
+    engine = engine_set()
     found: dict[int, CaseFeatures] = {}
 
     def done(index: int, result: CaseFeatures) -> None:
@@ -92,7 +97,9 @@ def extract_cases(
             done(index, hit)
     waiting.sort(key=lambda i: -_bytes(cases[i].image))  # the longest first: none is left for last
     count = min(workers or available_cores(), len(waiting))
-    if count <= 1:
+    if engine and waiting:
+        _on_cluster(engine, cases, waiting, preprocessing, recipe, cache_dir, done)
+    elif count <= 1:
         for index in waiting:
             done(index, _extract(cases[index], preprocessing, recipe, cache_dir))
     else:
@@ -132,6 +139,27 @@ def _in_processes(
                 done(index, _faulty(cases[index], "extraction-failed", what, fix))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_cluster(
+    engine: str,
+    cases: Sequence[Case],
+    waiting: Sequence[int],
+    preprocessing: Preprocessing,
+    recipe: RadiomicsRecipe,
+    cache_dir: Path,
+    done: Callable[[int, CaseFeatures], None],
+) -> None:
+    """Hand cases to a cluster, whose machines see the same files."""
+    work = partial(_numbered, preprocessing=preprocessing, recipe=recipe, cache_dir=cache_dir)
+    for index, result in on_engine(engine, work, [(index, cases[index]) for index in waiting]):
+        done(index, result)
+
+
+def _numbered(
+    task: tuple[int, Case], preprocessing: Preprocessing, recipe: RadiomicsRecipe, cache_dir: Path
+) -> tuple[int, CaseFeatures]:
+    return task[0], _extract(task[1], preprocessing, recipe, cache_dir)
 
 
 def _start_worker(recipe: RadiomicsRecipe) -> None:

@@ -1,0 +1,73 @@
+"""All benchmarks, one table: `make bench`, or `python benchmarks/bench.py OUT [--only NAME ...]`.
+
+Each benchmark runs in a process of its own, one after the other, and gives rows: a ratio against
+something that does the same work, measured several times in this very run. The table is printed and
+written to benchmarks/results.json, with the machine, the versions and the time. docs/performance.md
+says what each row means. Nothing else should run meanwhile; it takes about an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from table import Row, show
+
+from common.files import write_json
+from common.machine import machine_in_words
+from common.versions import package_versions
+
+RESULTS = Path(__file__).with_name("results.json")
+BENCHMARKS: dict[str, Callable[[Any, Path], Sequence[Row]]] = {
+    "combat": lambda module, out: module.rows(),
+    "network": lambda module, out: module.rows(out),
+}
+"""Each a module of this folder, and how it is asked for its rows."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="a folder for what the benchmarks make")
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, help="these benchmarks alone")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        measured = BENCHMARKS[given.child](import_module(given.child), given.out / given.child)
+        write_json(given.out / f"{given.child}.json", [row.content() for row in measured])
+        return
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name in given.only or BENCHMARKS:
+        print(f"{name} ...", flush=True)
+        command = [sys.executable, __file__, str(given.out), "--child", name]
+        subprocess.run(command, check=True)
+    found = {name: rows_of(given.out / f"{name}.json") for name in BENCHMARKS}
+    show([row for rows in found.values() for row in rows])
+    write_json(
+        RESULTS,
+        {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine_in_words(),
+            "versions": package_versions(),
+            "rows": [row.content() for rows in found.values() for row in rows],
+        },
+    )
+
+
+def rows_of(path: Path) -> list[Row]:
+    """Read what a benchmark measured, in this run or in one before it; none if it never ran."""
+    if not path.exists():
+        return []
+    held = json.loads(path.read_text(encoding="utf-8"))
+    names = ("name", "against", "unit", "goal", "values", "detail", "at_most")
+    return [Row(**{name: row[name] for name in names}) for row in held]
+
+
+if __name__ == "__main__":
+    main()
