@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +38,21 @@ class Box:
             min(self.right + margin, shape[1]),
         )
 
+    def even(self, margin: int, shape: tuple[int, int]) -> Box | None:
+        """Return the box with `margin` pixels more, or one below and right of it for even sides.
+
+        None where it would reach over the edges of `shape`.
+        """
+        height, width = self.bottom - self.top, self.right - self.left
+        outer = Box(
+            self.top - margin,
+            self.bottom + margin + height % 2,
+            self.left - margin,
+            self.right + margin + width % 2,
+        )
+        beyond = min(outer.top, outer.left) < 0
+        return None if beyond or outer.bottom > shape[0] or outer.right > shape[1] else outer
+
     def within(self, outer: Box) -> tuple[slice, slice]:
         """Index of this box into an array that holds `outer` only."""
         return (
@@ -51,21 +65,3 @@ def box_around(mask: Mask) -> Box:
     """Return the smallest box that holds the pixels of `mask` (y, x), which has at least one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
-
-
-def periodic(image: npt.NDArray[Any], box: Box, margin: int) -> npt.NDArray[Any]:
-    """Return the box with `margin` pixels or one more on each side, of even height and width.
-
-    The image (y, x) goes on beyond its edges as PyRadiomics lets it for wavelets: an odd length is
-    made even by its own first line, then the lines repeat.
-    """
-    rows = _repeated(box.top - margin, box.bottom + margin, image.shape[0])
-    columns = _repeated(box.left - margin, box.right + margin, image.shape[1])
-    return image[np.ix_(rows, columns)]
-
-
-def _repeated(first: int, last: int, length: int) -> npt.NDArray[np.intp]:
-    even = length + length % 2
-    wanted = np.arange(first, last + (last - first) % 2) % even
-    wanted[wanted == length] = 0  # the line that makes an odd length even is the first one again
-    return wanted

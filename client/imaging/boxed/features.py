@@ -35,6 +35,8 @@ def box_features(
     found: dict[str, Any] = _shape(inside, spacing_mm)
     with np.errstate(all="ignore"):  # what is not a number is found below
         for prefix, image in filtered(field, box, spacing_mm, wavelet):
+            if not np.isfinite(image).all():  # a field of zeros has no logarithm to scale by
+                return None
             grey = grey_levels(image, inside, bin_width)
             for group, values in _textures(grey, spacing_mm**2).items():
                 found |= {f"{prefix}_{group}_{name}": values[name] for name in TEXTURES[group]}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import SimpleITK as sitk
 
-from client.imaging.boxed.box import Box, Floats, periodic
+from client.imaging.boxed.box import Box, Floats
 
 
 def filtered(
@@ -49,10 +49,15 @@ def _wavelets(field: Floats, box: Box, name: str) -> Iterator[tuple[str, Floats]
     import pywt
 
     wavelet = pywt.Wavelet(name)
-    margin = int(wavelet.dec_len)
-    window = periodic(field, box, margin)
+    height, width = field.shape
+    outer = box.even(int(wavelet.dec_len), (height, width))
+    if outer is None:
+        # Where the transform wraps around an edge it also adds in another order. PyRadiomics makes
+        # an odd side even by its own first line.
+        window = np.pad(field, ((0, height % 2), (0, width % 2)), "wrap")
+        inner = box.inside
+    else:
+        window, inner = field[outer.inside], box.within(outer)
     bands = pywt.swtn(window, wavelet, level=1, axes=(1, 0))[0]
-    height, width = box.bottom - box.top, box.right - box.left
-    inner = slice(margin, margin + height), slice(margin, margin + width)
     for band, pixels in bands.items():
         yield f"wavelet-{band.replace('a', 'L').replace('d', 'H')}", pixels[inner]

@@ -19,6 +19,7 @@ def first_order(grey: GreyLevels, pixel_mm2: float) -> dict[str, np.float64]:
     spread = variance if variance else np.float64(1)
     energy = (values * values).sum()
     core = values[(values >= p10) & (values <= p90)]
+    core_mean = core.sum() / core.size  # of none of two pixels: not a number, as in PyRadiomics
     shares = grey.counts / values.size
     return {
         "10Percentile": p10,
@@ -33,7 +34,7 @@ def first_order(grey: GreyLevels, pixel_mm2: float) -> dict[str, np.float64]:
         "Median": median,
         "Minimum": lowest,
         "Range": highest - lowest,
-        "RobustMeanAbsoluteDeviation": np.abs(core - core.mean()).mean(),
+        "RobustMeanAbsoluteDeviation": np.abs(core - core_mean).sum() / core.size,
         "RootMeanSquared": np.sqrt(energy / values.size),
         "Skewness": (away2 * away).mean() / spread**1.5,
         "TotalEnergy": energy * pixel_mm2,
