@@ -24,9 +24,10 @@ def phantom_slices(patients, chosen):
     for index in range(patients):
         site = DEFAULT[index % len(DEFAULT)]
         made = make_patient(seeds(7, site.name, index), site.vendor, index % 2 == 0, site.mean_age)
+        preparing = Preprocessing(intensity=("percentile", "minmax")[index % 2])
         for z in chosen:
             spacing = (site.vendor.spacing, site.vendor.spacing)
-            yield prepare_slice(made.image[z], made.mask[z] == 2, spacing, Preprocessing())
+            yield prepare_slice(made.image[z], made.mask[z] == 2, spacing, preparing)
 
 
 def textured(shape=(61, 74), seed=0):

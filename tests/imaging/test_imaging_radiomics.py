@@ -131,3 +131,11 @@ def test_self_test_and_recipe_hash_tell_recipes_apart():
     assert recipe_hash(base, RECIPE) == recipe_hash(Preprocessing(), RadiomicsRecipe())
     assert recipe_hash(base, RECIPE) != recipe_hash(base, other)
     assert recipe_hash(base, RECIPE) != recipe_hash(Preprocessing(crop=96), RECIPE)
+
+
+def test_the_self_test_is_that_of_pyradiomics_alone(monkeypatch):
+    # Sites with and without the features of the box may train together.
+    base = Preprocessing()
+    digest = self_test_digest(base, RECIPE)
+    monkeypatch.setattr("client.imaging.radiomics.box_features", lambda *given: None)
+    assert self_test_digest(base, RECIPE) == digest
