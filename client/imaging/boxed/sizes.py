@@ -15,12 +15,17 @@ from client.imaging.boxed.box import Floats
 from client.imaging.boxed.cooccurrence import NEIGHBOURS
 from client.imaging.boxed.grey_levels import GreyLevels, entropy
 
-RUNS: Final = {"small": "ShortRun", "large": "LongRun", "grey": "Run", "size": "RunLength",
-               "one": "Run"}  # fmt: skip
-ZONES: Final = {"small": "SmallArea", "large": "LargeArea", "grey": "Zone", "size": "SizeZone",
-                "one": "Zone"}  # fmt: skip
-DEPENDENCES: Final = {"small": "SmallDependence", "large": "LargeDependence", "grey": "",
-                      "size": "Dependence", "one": "Dependence"}  # fmt: skip
+RUNS: Final = {
+    "small": "ShortRun", "large": "LongRun", "grey": "Run", "size": "RunLength", "unit": "Run",
+}  # fmt: skip
+ZONES: Final = {
+    "small": "SmallArea", "large": "LargeArea", "grey": "Zone", "size": "SizeZone", "unit": "Zone",
+}  # fmt: skip
+DEPENDENCES: Final = {
+    "small": "SmallDependence", "large": "LargeDependence", "grey": "", "size": "Dependence",
+    "unit": "Dependence",
+}  # fmt: skip
+"""PyRadiomics' words of each matrix, from which the names of its features are made."""
 
 
 def run_lengths(grey: GreyLevels) -> dict[str, np.float64]:
@@ -62,28 +67,27 @@ def of_sizes(counts: Floats, grey: GreyLevels, words: dict[str, str]) -> dict[st
     by_size, by_grey = by_size[occur], counts.sum(axis=1)
     i, j = grey.present.astype(np.float64), occur + 1.0
     total = by_size.sum()
-    i2, j2 = i * i, j * j
-    low, high = 1 / i2, i2
-    small, large = 1 / j2, j2
+    high, large = i * i, j * j
+    low, small = 1 / high, 1 / large
     of_small, of_large = counts @ small / total, counts @ large / total
     mean_i, mean_j = (by_grey * i).sum() / total, (by_size * j).sum() / total
     evenness_i, evenness_j = (by_grey * by_grey).sum(), (by_size * by_size).sum()
-    one, grey_word = words["one"], words["grey"]
+    unit, small_size, large_size = words["unit"], words["small"], words["large"]
     return {
         "GrayLevelNonUniformity": evenness_i / total,
         "GrayLevelNonUniformityNormalized": evenness_i / total**2,
         "GrayLevelVariance": (by_grey * (i - mean_i) ** 2).sum() / total,
-        f"HighGrayLevel{grey_word}Emphasis": (by_grey * high).sum() / total,
-        f"LowGrayLevel{grey_word}Emphasis": (by_grey * low).sum() / total,
-        f"{words['large']}Emphasis": (by_size * large).sum() / total,
-        f"{words['large']}HighGrayLevelEmphasis": high @ of_large,
-        f"{words['large']}LowGrayLevelEmphasis": low @ of_large,
-        f"{words['small']}Emphasis": (by_size * small).sum() / total,
-        f"{words['small']}HighGrayLevelEmphasis": high @ of_small,
-        f"{words['small']}LowGrayLevelEmphasis": low @ of_small,
+        f"HighGrayLevel{words['grey']}Emphasis": (by_grey * high).sum() / total,
+        f"LowGrayLevel{words['grey']}Emphasis": (by_grey * low).sum() / total,
+        f"{large_size}Emphasis": (by_size * large).sum() / total,
+        f"{large_size}HighGrayLevelEmphasis": high @ of_large,
+        f"{large_size}LowGrayLevelEmphasis": low @ of_large,
+        f"{small_size}Emphasis": (by_size * small).sum() / total,
+        f"{small_size}HighGrayLevelEmphasis": high @ of_small,
+        f"{small_size}LowGrayLevelEmphasis": low @ of_small,
         f"{words['size']}NonUniformity": evenness_j / total,
         f"{words['size']}NonUniformityNormalized": evenness_j / total**2,
-        f"{one}Entropy": entropy(counts / total),
-        f"{one}Percentage": 1 / mean_j,
-        f"{one}Variance": (by_size * (j - mean_j) ** 2).sum() / total,
+        f"{unit}Entropy": entropy(counts / total),
+        f"{unit}Percentage": 1 / mean_j,
+        f"{unit}Variance": (by_size * (j - mean_j) ** 2).sum() / total,
     }
