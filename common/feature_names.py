@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 DEEP_FEATURES: Final = 256
@@ -79,6 +80,7 @@ def deep_names() -> tuple[str, ...]:
     return tuple(f"deep_{number:03d}" for number in range(DEEP_FEATURES))
 
 
+@lru_cache
 def all_names(images: tuple[str, ...] = IMAGES) -> tuple[str, ...]:
     """Shape first, then image by image, class by class: 9 + 93 x images names."""
     shapes = tuple(f"original_shape2D_{name}" for name in SHAPES)

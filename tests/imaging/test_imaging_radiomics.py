@@ -4,10 +4,8 @@ import logging
 
 import numpy as np
 import pytest
-import radiomics
-import SimpleITK as sitk
+from pyradiomics_alone import directly
 from radiomics import getFeatureClasses
-from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from client.imaging.preprocess import PreparedSlice, Preprocessing
 from client.imaging.radiomics import RadiomicsRecipe, extract_slice, extractor, feature_names
@@ -28,40 +26,10 @@ def prepared_slice(seed=0, size=256):
     return PreparedSlice(image.astype(np.float32), (r > 20) & (r < 28), 1.0)
 
 
-def directly(prepared, recipe=RECIPE):
-    """PyRadiomics asked without a line of ours but the pixels."""
-    radiomics.setVerbosity(logging.CRITICAL)
-    image = sitk.GetImageFromArray(prepared.image[None].astype(np.float64) * recipe.grey_range)
-    mask = sitk.GetImageFromArray(prepared.mask[None].astype(np.int32))
-    image.SetSpacing((prepared.spacing_mm, prepared.spacing_mm, 1))
-    mask.CopyInformation(image)
-    engine = RadiomicsFeatureExtractor(
-        binWidth=recipe.bin_width,
-        force2D=True,
-        force2Ddimension=0,
-        weightingNorm="no_weighting",
-        additionalInfo=False,
-    )
-    engine.disableAllImageTypes()
-    engine.enableImageTypes(
-        Original={},
-        Square={},
-        SquareRoot={},
-        Logarithm={},
-        Exponential={},
-        Gradient={},
-        Wavelet={"wavelet": recipe.wavelet},
-    )
-    engine.disableAllFeatures()
-    for group in (*TEXTURES, "shape2D"):
-        engine.enableFeatureClassByName(group)
-    return engine.execute(image, mask)
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_equal_to_pyradiomics_name_by_name(seed):
     prepared = prepared_slice(seed)
-    reference = directly(prepared)
+    reference = directly(prepared, RECIPE)
     names = feature_names(RECIPE)
     assert len(names) == len(set(names)) == 939
     assert set(reference) == set(names)
@@ -131,6 +99,8 @@ def test_not_a_number_and_complex_numbers_are_named(monkeypatch):
         def execute(self, image, mask):
             return {**good, "square_glcm_Imc1": self.value}
 
+    # What the box cannot tell is asked of PyRadiomics, and its answer is looked at too.
+    monkeypatch.setattr("client.imaging.radiomics.box_features", lambda *given: None)
     for value, said in ((np.nan, "square_glcm_Imc1"), (np.complex128(1), "complex")):
         monkeypatch.setattr(
             "client.imaging.radiomics.extractor", lambda recipe, value=value: Engine(value)
@@ -161,3 +131,11 @@ def test_self_test_and_recipe_hash_tell_recipes_apart():
     assert recipe_hash(base, RECIPE) == recipe_hash(Preprocessing(), RadiomicsRecipe())
     assert recipe_hash(base, RECIPE) != recipe_hash(base, other)
     assert recipe_hash(base, RECIPE) != recipe_hash(Preprocessing(crop=96), RECIPE)
+
+
+def test_the_self_test_is_that_of_pyradiomics_alone(monkeypatch):
+    # Sites with and without the features of the box may train together.
+    base = Preprocessing()
+    digest = self_test_digest(base, RECIPE)
+    monkeypatch.setattr("client.imaging.radiomics.box_features", lambda *given: None)
+    assert self_test_digest(base, RECIPE) == digest
