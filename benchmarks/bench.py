@@ -25,9 +25,14 @@ from common.machine import machine_in_words
 from common.versions import package_versions
 
 RESULTS = Path(__file__).with_name("results.json")
-BENCHMARKS: dict[str, Callable[[Any, Path], Sequence[Row]]] = {
-    "combat": lambda module, out: module.rows(),
-    "network": lambda module, out: module.rows(out),
+Data = Path | None
+BENCHMARKS: dict[str, Callable[[Any, Path, Data], Sequence[Row]]] = {
+    "radiomics_speed": lambda module, out, data: module.rows(out, data),
+    "extraction": lambda module, out, data: module.rows(out),
+    "combat": lambda module, out, data: module.rows(),
+    "network": lambda module, out, data: module.rows(out),
+    "scale": lambda module, out, data: module.rows(out),
+    "centralised": lambda module, out, data: module.rows(data, out) if data else (),
 }
 """Each a module of this folder, and how it is asked for its rows."""
 
@@ -36,16 +41,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="a folder for what the benchmarks make")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, help="these benchmarks alone")
+    parser.add_argument("--data", type=Path, help="M&Ms, for what is measured on real images")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        measured = BENCHMARKS[given.child](import_module(given.child), given.out / given.child)
+        out = given.out / given.child
+        measured = BENCHMARKS[given.child](import_module(given.child), out, given.data)
         write_json(given.out / f"{given.child}.json", [row.content() for row in measured])
         return
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only or BENCHMARKS:
         print(f"{name} ...", flush=True)
         command = [sys.executable, __file__, str(given.out), "--child", name]
+        if given.data is not None:
+            command += ["--data", str(given.data)]
         subprocess.run(command, check=True)
     found = {name: rows_of(given.out / f"{name}.json") for name in BENCHMARKS}
     show([row for rows in found.values() for row in rows])
