@@ -47,6 +47,9 @@ from common.study_tables import (
 LATER = ("leave_one_site_out", "comparison", "explain", "report", "reduction", "search")
 """Keys and sections that studies did not have from the beginning; all are off by default."""
 
+LATER_KEYS = (("training", "precision"),)
+"""Keys of older sections that came later; each is left out while it is at its default."""
+
 LATER_STAGES: tuple[Stage, ...] = ("describe", "compare", "card")
 """Stages that came with them, whose deadlines a study names like those of the others."""
 
@@ -338,6 +341,10 @@ class Study(Section):
         """
         left_out = {name for name in LATER if getattr(self, name) == type(getattr(self, name))()}
         content = self.model_dump(mode="json", exclude=left_out)
+        for section, key in LATER_KEYS:
+            default = type(getattr(self, section)).model_fields[key].default
+            if content[section][key] == default:
+                del content[section][key]
         deadlines = content["quorum"]["deadline_seconds"]
         for stage in LATER_STAGES:
             if deadlines[stage] == DEADLINES[stage]:

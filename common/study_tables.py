@@ -140,12 +140,18 @@ class Cnn(Section):
     dropout: float = Field(0.5, ge=0.0, lt=1.0, strict=True)
 
 
+Precision = Literal["float32", "bfloat16"]
+
+
 class Training(Section):
     """Federated training of the CNN by Flower's strategy classes.
 
     The network is the mean over the last `averaged_rounds` rounds (stochastic weight averaging,
     Izmailov et al., UAI 2018): with few patients a single round is a matter of luck, and choosing
     the best of them on as few validation patients is too.
+
+    With `precision` "bfloat16" a site whose processor or GPU has it trains in mixed precision, and
+    any other site in float32. Scores and deep features are float32 in either case.
     """
 
     strategy: Literal[
@@ -164,6 +170,7 @@ class Training(Section):
     adaptivity: Positive = 1e-3
     trimmed_fraction: float = Field(0.2, gt=0.0, lt=0.5, strict=True)
     distrusted_sites: int = Field(1, ge=0, strict=True)
+    precision: Precision = "float32"
 
     @model_validator(mode="after")
     def _average_what_there_is(self) -> Training:

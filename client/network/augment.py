@@ -31,19 +31,19 @@ def augment(
     Parameters
     ----------
     images, masks
-        (n, crop, crop) float32; masks hold 0 and 1.
+        (n, crop, crop) float32, on any device; masks hold 0 and 1.
     generator
-        Source of all randomness.
+        Source of all randomness, on the CPU: the maps are the same whatever the device.
     intensity
         Whether intensities are changed too.
 
     Returns
     -------
     Tensor
-        (n, 3, crop, crop): image, mask, image times mask.
+        (n, 3, crop, crop), on their device: image, mask, image times mask.
     """
     count = images.shape[0]
-    maps = _random_maps(count, generator)
+    maps = _random_maps(count, generator).to(images.device)
     pair = torch.stack((images, masks), dim=1)
     grid = functional.affine_grid(maps, list(pair.shape), align_corners=False)
     moved = functional.grid_sample(pair, grid, mode="bilinear", align_corners=False)
@@ -60,7 +60,8 @@ def _other_scanner(images: Tensor, generator: torch.Generator) -> Tensor:
     """Give each slice its own gamma, gain and offset; intensities stay in [0, 1]."""
 
     def uniform(reach: float) -> Tensor:
-        return reach * (2.0 * torch.rand(images.shape[0], 1, 1, generator=generator) - 1.0)
+        drawn = torch.rand(images.shape[0], 1, 1, generator=generator)
+        return (reach * (2.0 * drawn - 1.0)).to(images.device)
 
     gamma = torch.exp(uniform(LOG_GAMMA))
     changed = images.clamp(0.0, 1.0) ** gamma * (1.0 + uniform(GAIN)) + uniform(OFFSET)

@@ -2,6 +2,10 @@
 
 One torch thread, a generator of its own and a fresh optimiser every round make the result the same
 whatever process runs it, and leave nothing at the site to remember between rounds.
+
+Tensors have their channels last: so PyTorch pools ten times as fast on a CPU, and a GPU's matrix
+units take them as they are. Compiling the network is no part of it: it takes a C++ compiler, which
+few hospitals have beside Python, and two minutes, and gains nothing over these convolutions.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from client.network.augment import augment, channels
+from client.network.device import mixed_precision, own_device, settle
+from client.network.proximal import add_pull, copies
 from client.network.slices import Slices
 from common.cnn import build, flatten
 from common.study_tables import Cnn, Training
@@ -37,46 +43,61 @@ def train_locally(
     class_weights: NDArray[np.float64],
     proximal_mu: float,
     seed: int,
+    device: torch.device | None = None,
 ) -> LocalResult:
     """Run Adam on class-weighted binary cross-entropy for `epochs` epochs.
 
     With `proximal_mu` above 0 the loss gains mu/2 |w - w_received|^2 (FedProx, Li et al., MLSys
     2020).
+
+    Parameters
+    ----------
+    class_weights : (2,)
+        Of the negative and the positive class.
+    device
+        Where to compute; the site's own where none is given. All slices are moved there once.
     """
-    torch.set_num_threads(1)
+    device = device or own_device()
+    settle(device)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     network = build(weights, cnn.width, cnn.dropout, slices.images.shape[-1])
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
-    received = [parameter.detach().clone() for parameter in network.parameters()]
-    optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
-    images, masks = torch.from_numpy(slices.images), torch.from_numpy(slices.masks)
-    labels = torch.from_numpy(slices.labels)
-    balance = torch.tensor(class_weights, dtype=torch.float32)[labels]
-    total = 0.0
+    parameters = list(network.parameters())
+    received = copies(parameters)
+    optimizer = torch.optim.Adam(parameters, lr=training.learning_rate, fused=True)
+    images = torch.from_numpy(slices.images).to(device)
+    masks = torch.from_numpy(slices.masks).to(device)
+    classes = torch.from_numpy(slices.labels)
+    balance = torch.tensor(class_weights, dtype=torch.float32)[classes].to(device)
+    labels = classes.float().to(device)
+    # Added up where it is computed: to read the loss at each step would make a GPU wait.
+    total = torch.zeros((), dtype=torch.float64, device=device)
     for _ in range(epochs):
-        order = torch.randperm(len(slices), generator=generator)
+        order = torch.randperm(len(slices), generator=generator).to(device)
         for chosen in torch.split(order, training.batch_size):
-            picture, mask = images[chosen], masks[chosen]
-            if training.augmentation == "none":
-                batch = channels(picture, mask)
-            else:
-                intensity = training.augmentation == "geometry+intensity"
-                batch = augment(picture, mask, generator, intensity=intensity)
-            optimizer.zero_grad(set_to_none=True)
+            batch = _batch(images[chosen], masks[chosen], training, generator)
+            with mixed_precision(device, training.precision):
+                logits = network(batch)
             loss = functional.binary_cross_entropy_with_logits(
-                network(batch), labels[chosen].float(), weight=balance[chosen]
+                logits.float(), labels[chosen], weight=balance[chosen]
             )
-            total += float(loss.detach()) * len(chosen)
-            if proximal_mu > 0.0:
-                loss = loss + proximal_mu / 2.0 * _distance(network.parameters(), received)
+            total += loss.detach().double() * len(chosen)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            if proximal_mu > 0.0:
+                add_pull(parameters, received, proximal_mu)
             optimizer.step()
     steps = max(1, epochs) * max(1, len(slices))
-    return LocalResult(flatten(network), total / steps)
+    return LocalResult(flatten(network), float(total) / steps)
 
 
-def _distance(parameters: object, received: list[Tensor]) -> Tensor:
-    pairs = zip(parameters, received, strict=True)  # type: ignore[call-overload]
-    squares = [(now - before).square().sum() for now, before in pairs]
-    return torch.stack(squares).sum()
+def _batch(images: Tensor, masks: Tensor, training: Training, generator: torch.Generator) -> Tensor:
+    """Make the network's input (n, 3, crop, crop) of slices (n, crop, crop), augmented or not."""
+    if training.augmentation == "none":
+        batch = channels(images, masks)
+    else:
+        intensity = training.augmentation == "geometry+intensity"
+        batch = augment(images, masks, generator, intensity=intensity)
+    return batch.contiguous(memory_format=torch.channels_last)

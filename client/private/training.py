@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import Parameter, functional
 
 from client.network.augment import augment, channels
+from client.network.proximal import add_pull, copies
 from client.network.slices import Slices
 from client.private.question import PrivateQuestion, PrivateSteps, PrivateTrainingError
 from client.private.secret_optimizer import SecretOptimizer
@@ -183,11 +184,9 @@ def _plain_optimizer(parameters: list[Parameter], how: PrivateSteps) -> torch.op
 
 def _pull(parameters: list[Parameter], mu: float) -> Callable[[object], None]:
     """Add FedProx's pull to the noisy gradient: it depends on released weights alone."""
-    received = [parameter.detach().clone() for parameter in parameters]
+    received = copies(parameters)
 
     def hook(_: object) -> None:
-        for parameter, before in zip(parameters, received, strict=True):
-            assert parameter.grad is not None
-            parameter.grad += mu * (parameter.detach() - before)
+        add_pull(parameters, received, mu)
 
     return hook

@@ -70,6 +70,9 @@ def _model(known: Facts) -> list[Item]:
     study, cnn, training = known.study, known.settings.cnn, known.settings.training
     folds = plural(study.folds, "fold")
     epochs = plural(training.local_epochs, "local epoch")
+    short = (
+        ", in bfloat16 where a site's processor has it" if training.precision == "bfloat16" else ""
+    )
     outside = (
         filled("33", "Evaluation", "External test", f"{known.external}; section 2.")
         if known.external
@@ -95,7 +98,7 @@ def _model(known: Facts) -> list[Item]:
             "25", "Training", "Training procedure",
             f"{training.strategy}, {training.rounds} rounds, "
             f"{epochs}, Adam at {training.learning_rate:g}, "
-            f"augmentation {training.augmentation}.",
+            f"augmentation {training.augmentation}{short}.",
         ),
         filled(
             "26", "Training", "Choice of the final model",

@@ -379,7 +379,7 @@ def _changed(value: Any) -> list[Any]:
         return [value | {"train": 60.0}]
     if isinstance(value, str):
         words = ("none", "site", "all", "middle", "image", "minmax", "haar", "scanner", "mean")
-        words += ("network", "dense", "adam", "pca", "dilated", "consistency")
+        words += ("network", "dense", "adam", "pca", "dilated", "consistency", "bfloat16")
         return [*words, "mean_only", "fedadam", "geometry", "refuse", "a", "xyz"]
     return [[*value, *value[:1]], [*value, "extra"], [*value, "b"], [*value, "svm"]]
 
@@ -399,6 +399,22 @@ def test_a_study_from_before_the_later_sections_keeps_its_fingerprint() -> None:
 
     assert study.fingerprint == "55f583616fa05ce89a2488473ff5f981593fa889b86835bd4f9d5728dbc617bf"
     assert Study.model_validate_json(study.canonical()) == study
+
+
+def test_a_later_key_of_an_older_section_counts_only_where_it_is_used() -> None:
+    plain = parse_study(THREE)
+    table = plain.model_dump(mode="json")
+
+    def with_precision(value: str) -> Study:
+        return Study.model_validate(table | {"training": table["training"] | {"precision": value}})
+
+    assert "precision" not in plain.canonical()
+    assert with_precision("float32").fingerprint == plain.fingerprint
+    short = with_precision("bfloat16")
+    assert short.fingerprint != plain.fingerprint
+    assert Study.model_validate_json(short.canonical()) == short
+    with pytest.raises(ValueError, match="precision"):
+        with_precision("float16")
 
 
 def test_the_fingerprint_changes_with_any_value() -> None:
