@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from table import Row
 from torch.nn import functional
 
 from client.network.augment import augment, channels
@@ -139,8 +140,34 @@ def noise(count: int) -> Slices:
     return Slices(images, (images > 0.9).astype(np.float32), np.arange(count) % 2)
 
 
-def summary(found: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(found), "lowest": min(found), "highest": max(found)}
+def summary(found: list[float]) -> dict[str, Any]:
+    return {
+        "median": statistics.median(found),
+        "lowest": min(found),
+        "highest": max(found),
+        "each": found,
+    }
+
+
+def rows(widths: tuple[float, ...] = (0.25, 1.0), repeats: int = 5) -> list[Row]:
+    """Measure as a site's worker runs; the ratio is that of processor time."""
+    keep_freed_memory()
+    made = []
+    for width in widths:
+        found = measure(width, repeats=repeats)
+        pace = {name: one["median"] for name, one in found["images_per_second"]["cpu"].items()}
+        made += [
+            Row(
+                f"training, one thread, width {width:g}, {precision}",
+                "the straightforward loop",
+                "times as fast",
+                1.5,
+                found["ratio"]["cpu"][precision]["each"],
+                f"{pace[precision]:.1f} against {pace[REFERENCE]:.1f} slices a second",
+            )
+            for precision in ("float32", "bfloat16")
+        ]
+    return made
 
 
 def main() -> None:
