@@ -1,10 +1,10 @@
 """How fast a site trains: `python benchmarks/training.py [--width 0.25] [--repeats 7]`.
 
-Times, in turns and on one thread, the loop that anybody would write first (kept below as
-`straightforward`) and the site's own `train_locally`, in float32 and in bfloat16. Each repeat gives
-one ratio to the straightforward loop of the same repeat, since other work on the machine changes
-its pace in minutes; the median and the spread of these ratios count. Processor time is given beside
-wall time for the same reason.
+Times, in turns and on one thread, the loop that anybody would write first (straightforward.py) and
+the site's own `train_locally`, in float32 and in bfloat16. Each repeat gives one ratio to the
+straightforward loop of the same repeat, since other work on the machine changes its pace in
+minutes; the median and the spread of these ratios count. Processor time is given beside wall time
+for the same reason.
 
 That they train as well as each other is measured by `benchmarks/training_auc.py`.
 """
@@ -19,15 +19,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
+from straightforward import straightforward
 from table import Row
-from torch.nn import functional
 
-from client.network.augment import augment, channels
 from client.network.local_training import LocalResult, train_locally
 from client.network.slices import Slices
 from client.worker.memory import keep_freed_memory
-from common.cnn import build, flatten, initial_weights
+from common.cnn import initial_weights
 from common.study_tables import Cnn, Training
 
 CROP = 128
@@ -35,38 +33,6 @@ REFERENCE = "straightforward"
 BALANCE = np.ones(2)
 
 Loop = Callable[[np.ndarray, Slices, Cnn, Training, int, int], LocalResult]
-
-
-def straightforward(
-    weights: np.ndarray, slices: Slices, cnn: Cnn, training: Training, epochs: int, seed: int
-) -> LocalResult:
-    """The loop of release 0.1.0 before it was made faster, but for FedProx."""
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    network = build(weights, cnn.width, cnn.dropout, slices.images.shape[-1])
-    network.train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
-    images, masks = torch.from_numpy(slices.images), torch.from_numpy(slices.masks)
-    labels = torch.from_numpy(slices.labels)
-    total = 0.0
-    for _ in range(epochs):
-        order = torch.randperm(len(slices), generator=generator)
-        for chosen in torch.split(order, training.batch_size):
-            picture, mask = images[chosen], masks[chosen]
-            if training.augmentation == "none":
-                batch = channels(picture, mask)
-            else:
-                intensity = training.augmentation == "geometry+intensity"
-                batch = augment(picture, mask, generator, intensity=intensity)
-            optimizer.zero_grad(set_to_none=True)
-            loss = functional.binary_cross_entropy_with_logits(
-                network(batch), labels[chosen].float()
-            )
-            total += float(loss.detach()) * len(chosen)
-            loss.backward()
-            optimizer.step()
-    return LocalResult(flatten(network), total / (max(1, epochs) * max(1, len(slices))))
 
 
 def own(

@@ -20,7 +20,7 @@ from common.study_tables import Cnn, Training
 
 CNN = Cnn(width=0.05, dropout=0.2)
 CPU = torch.device("cpu")
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "training.py"
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "straightforward.py"
 
 
 @pytest.fixture(scope="module")
