@@ -44,7 +44,7 @@ def mixed_precision(device: torch.device, precision: Precision) -> torch.autocas
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Say whether the device itself multiplies in bfloat16; PyTorch before 2.9 cannot tell."""
+    """Say whether the device itself multiplies in bfloat16; an old PyTorch cannot tell: no."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     asked: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
