@@ -50,6 +50,7 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     from client.app import carrier
     from server.app import coordinator_app
     from simulation.directory import SimulatedDirectory, answer_places
+    from simulation.processes import engine_processes
     from simulation.site_logs import SiteLogs
     from simulation.workers import LocalWorkers
 
@@ -71,19 +72,13 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     with _ctrl_c_sets(stop), warnings.catch_warnings(), holding(run), exporting(run):
         warnings.simplefilter("ignore")
         run.event(event=BEGAN)
-        run_simulation(
-            server,
-            client,
-            num_supernodes=len(folders),
-            backend_config={
-                "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
-                "init_args": {
-                    "num_cpus": processes,
-                    "logging_level": logging.ERROR,
-                    "log_to_driver": False,
-                },
-            },
-        )
+        with engine_processes(processes):
+            run_simulation(
+                server,
+                client,
+                num_supernodes=len(folders),
+                backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
+            )
         _tell_the_end(run, failures)
     if failures:
         for site, said in logs.failures().items():
