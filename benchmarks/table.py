@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from common.console import show_wide, table_of
+from rich.console import Console
+
+from common.console import table_of
+
+WIDE = 260
+"""Columns, so that no cell is cut."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,17 @@ class Row:
     def content(self) -> dict[str, Any]:
         """Return the row for a file, with what follows from its values."""
         return asdict(self) | {
-            "values": [round(value, 4) for value in self.values],
-            "median": None if self.median is None else round(self.median, 4),
-            "reached": self.reached,
+            "values": [round(float(value), 4) for value in self.values],
+            "median": None if self.median is None else round(float(self.median), 4),
+            "reached": None if self.reached is None else bool(self.reached),
         }
 
 
 def show(rows: Sequence[Row]) -> None:
     """Print rows as a table: median, lowest to highest, goal."""
     columns = ["row", "against", "median", "lowest to highest", "goal", "reached", "detail"]
-    show_wide(table_of("", columns, [_cells(row) for row in rows]))
+    wide = Console(highlight=False, emoji=False, width=WIDE)
+    wide.print(table_of("", columns, [_cells(row) for row in rows]))
 
 
 def _cells(row: Row) -> list[str]:
