@@ -74,11 +74,12 @@ def train_locally(
     labels = classes.float().to(device)
     # Added up where it is computed: to read the loss at each step would make a GPU wait.
     total = torch.zeros((), dtype=torch.float64, device=device)
+    precision = mixed_precision(device, training.precision)
     for _ in range(epochs):
         order = torch.randperm(len(slices), generator=generator).to(device)
         for chosen in torch.split(order, training.batch_size):
             batch = _batch(images[chosen], masks[chosen], training, generator)
-            with mixed_precision(device, training.precision):
+            with precision:
                 logits = network(batch)
             loss = functional.binary_cross_entropy_with_logits(
                 logits.float(), labels[chosen], weight=balance[chosen]
