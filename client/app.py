@@ -17,7 +17,8 @@ from flwr.clientapp import ClientApp
 
 from client.link.line import WorkerLine
 from client.link.place import LinkError
-from common.messages import QUESTIONS, Refusal
+from common.messages import Refusal
+from common.question_kinds import QUESTIONS
 from common.records import refusal_record
 
 STAGE_NAMES = tuple(QUESTIONS)

@@ -31,6 +31,10 @@ class RunMemory:
         """Keep `arrays` under `name`, whole or not at all."""
         write_arrays(self.folder / f"{name}.safetensors", arrays)
 
+    def holds(self, name: str) -> bool:
+        """Say whether anything is kept under `name`."""
+        return (self.folder / f"{name}.safetensors").exists()
+
     def load(self, name: str) -> Arrays:
         """Read back what was kept.
 

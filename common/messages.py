@@ -115,7 +115,9 @@ class TrainQuestion(Question):
     How long and how is what the approved study says. `weights` is the network as one flat float32
     vector, `slices` the number by which sites reckon their shares: all training slices of the fold;
     or, where the study hides each patient, all patients that the sites enrolled. `trial` is the one
-    by whose settings the network is trained, where the study searched for them, else 0.
+    by whose settings the network is trained, where the study searched for them, else 0. Where the
+    study sends 8 bits, `weights` is empty and the network is `levels` and `scales`, see
+    `common.coarse`.
     """
 
     stage: ClassVar[str] = "train"
@@ -125,6 +127,8 @@ class TrainQuestion(Question):
     class_weights: NDArray[np.float64]
     weights: NDArray[np.float32]
     trial: int = 0
+    levels: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
+    scales: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ class TrainAnswer:
     (2,) the sums of class-weighted loss and of weights over validation slices; `histogram`
     (2, 1001) counts of validation patients by class and score in 1/1000. Where a study hides each
     patient, only `change` tells of the patients: slices and patients are those that the site
-    enrolled, and the others are zeros.
+    enrolled, and the others are zeros. Where it sends 8 bits, `levels` takes the place of `change`.
     """
 
     slices: int
@@ -167,6 +171,7 @@ class TrainAnswer:
     change: NDArray[np.float32]
     validation: NDArray[np.float64]
     histogram: NDArray[np.int64]
+    levels: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
 
 
 @dataclass(frozen=True)
@@ -342,13 +347,14 @@ class Hidden:
     """An answer under masks: only the sum over all sites of the question can be read.
 
     `layout` lists the answer's fields in their order (JSON: name, dtype and shape of each), and is
-    the same at every site. `statistics` (n, 3) holds its numbers and `weights` (m, 1) its float32
-    arrays, as elements of the rings of `common.secure_sum`.
+    the same at every site. `statistics` (n, 3) holds its numbers, `weights` (m, 1) its float32
+    arrays and `levels` (k, 1) its int8 arrays, as elements of the rings of `common.secure_sum`.
     """
 
     layout: str
     statistics: NDArray[np.uint32]
     weights: NDArray[np.uint32]
+    levels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1), np.uint8))
 
 
 @dataclass(frozen=True)
@@ -357,44 +363,3 @@ class Refusal:
 
     code: str
     public: str
-
-
-Answer = (
-    EnrolAnswer
-    | DescribeAnswer
-    | HarmonizeAnswer
-    | TrainAnswer
-    | FuseAnswer
-    | CalibrateAnswer
-    | CompareAnswer
-    | CardAnswer
-    | ValidateAnswer
-)
-
-QUESTIONS: dict[str, type[Question]] = {
-    question.stage: question
-    for question in (
-        EnrolQuestion,
-        DescribeQuestion,
-        HarmonizeQuestion,
-        SearchQuestion,
-        TrainQuestion,
-        FuseQuestion,
-        CalibrateQuestion,
-        CompareQuestion,
-        CardQuestion,
-        ValidateQuestion,
-    )
-}
-ANSWERS: dict[str, type[Answer]] = {
-    "enrol": EnrolAnswer,
-    "describe": DescribeAnswer,
-    "harmonize": HarmonizeAnswer,
-    "search": TrainAnswer,
-    "train": TrainAnswer,
-    "fuse": FuseAnswer,
-    "calibrate": CalibrateAnswer,
-    "compare": CompareAnswer,
-    "card": CardAnswer,
-    "validate": ValidateAnswer,
-}

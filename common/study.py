@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from common.coarse import MOST_SITES
 from common.secure_sum import FEWEST
 from common.study_comparison import Comparison
 from common.study_explain import Explain
@@ -47,7 +48,7 @@ from common.study_tables import (
 LATER = ("leave_one_site_out", "comparison", "explain", "report", "reduction", "search")
 """Keys and sections that studies did not have from the beginning; all are off by default."""
 
-LATER_KEYS = (("training", "precision"),)
+LATER_KEYS = (("training", "precision"), ("training", "transfer"))
 """Keys of older sections that came later; each is left out while it is at its default."""
 
 LATER_STAGES: tuple[Stage, ...] = ("describe", "compare", "card")
@@ -115,6 +116,11 @@ class Study(Section):
             self._refuse_what_cannot_be_hidden()
         if self.privacy.on:
             self._refuse_what_noise_cannot_cover()
+        if self.training.transfer == "int8" and len(self.training_sites) > MOST_SITES:
+            raise ValueError(
+                f"training.transfer: {len(self.training_sites)} training sites, and 8 bits can be "
+                f"divided among {MOST_SITES} at most. Set it to 'float32'"
+            )
         if self.leave_one_site_out:
             self._refuse_what_cannot_be_left_out()
         if self.comparison.on:
@@ -206,6 +212,11 @@ class Study(Section):
             raise ValueError(
                 f"privacy: the strategy {self.training.strategy} throws away the answers of sites, "
                 "and every answer is paid for. Choose another strategy"
+            )
+        if self.training.transfer == "int8":
+            raise ValueError(
+                "training.transfer: the noise of [privacy] is not made for steps of 8 bits. Set it "
+                "to 'float32'"
             )
         if self.comparison.on:
             raise ValueError(

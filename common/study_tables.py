@@ -152,6 +152,8 @@ class Training(Section):
 
     With `precision` "bfloat16" a site whose processor or GPU has it trains in mixed precision, and
     any other site in float32. Scores and deep features are float32 in either case.
+
+    With `transfer` "int8" weights, and their changes, travel as 8 bits each (`common.coarse`).
     """
 
     strategy: Literal[
@@ -171,6 +173,7 @@ class Training(Section):
     trimmed_fraction: float = Field(0.2, gt=0.0, lt=0.5, strict=True)
     distrusted_sites: int = Field(1, ge=0, strict=True)
     precision: Precision = "float32"
+    transfer: Literal["float32", "int8"] = "float32"
 
     @model_validator(mode="after")
     def _average_what_there_is(self) -> Training:

@@ -16,7 +16,8 @@ from flwr.app import RecordDict
 
 from common.course import describe, details_of, exchange_of
 from common.errors import Interrupted, RunError
-from common.messages import ANSWERS, Hidden, Question, Refusal
+from common.messages import Hidden, Question, Refusal
+from common.question_kinds import ANSWERS
 from common.records import Envelope, from_answer, record_bytes, sealed, to_record
 from common.secure_sum.session import Announcement
 from common.statistics.checks import StatisticsError

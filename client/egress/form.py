@@ -21,7 +21,7 @@ class Form:
     ----------
     kind
         ``int``, ``float`` or ``text``, or the dtype of an array. Whole numbers are counts: never
-        below 0. Others must be finite.
+        below 0, but for the levels of a change (int8). Others must be finite.
     shape
         Of an array.
     pattern
@@ -76,7 +76,7 @@ def _require_content(name: str, form: Form, value: Scalar | Array) -> None:
     numbers = np.asarray(value)
     if not np.isfinite(numbers).all():
         raise refuse(f"{name} is not finite")
-    if numbers.dtype.kind == "i" and (numbers < 0).any():
+    if numbers.dtype.kind == "i" and form.kind != "int8" and (numbers < 0).any():
         raise refuse(f"{name} is negative")
     if form.zero and numbers.any():
         raise refuse(f"{name} holds something where nothing was asked for")

@@ -19,8 +19,9 @@ from client.egress.rules import FEATURES, is_summed, rule_of
 from client.egress.words import MASKED, PRIVATE, REFUSAL
 from common.errors import MyoFedError
 from common.message_parts import parts_of
-from common.messages import ANSWERS, QUESTIONS, Answer, Hidden, Question, Refusal
-from common.secure_sum.fixed_point import STATISTICS, WEIGHTS
+from common.messages import Hidden, Question, Refusal
+from common.question_kinds import ANSWERS, QUESTIONS, Answer
+from common.secure_sum.fixed_point import LEVELS, STATISTICS, WEIGHTS
 from common.secure_sum.layout import Entry, written
 from common.study import Study
 
@@ -92,11 +93,12 @@ def check_hidden(plain: Passed, hidden: Hidden) -> Passed:
     if hidden.layout != written(layout):
         raise refuse("an answer under masks has another layout than the plain one")
     numbers = numbers_in(plain.fields, WHOLE, REAL, "int64", "float64")
-    weights = numbers_in(plain.fields, "float32")
+    weights, levels = (numbers_in(plain.fields, kind) for kind in ("float32", "int8"))
     forms = {
         "layout": Form(TEXT, pattern=r"[ -~]*"),
         "statistics": Form("uint32", (numbers, STATISTICS.limbs)),
         "weights": Form("uint32", (weights, WEIGHTS.limbs)),
+        "levels": Form("uint8", (levels, LEVELS.limbs)),
     }
     fields = matched(forms, *parts_of(hidden))
     return replace(plain, rule=plain.rule + MASKED, fields=fields, to_hide=False)

@@ -22,7 +22,6 @@ from client.egress.refused import refuse, too_few
 from client.egress.report_rules import counted_in
 from common.heads import VARIANTS
 from common.messages import (
-    Answer,
     Arrays,
     CalibrateAnswer,
     CalibrateQuestion,
@@ -42,6 +41,7 @@ from common.messages import (
     TrainQuestion,
     ValidateAnswer,
 )
+from common.question_kinds import Answer
 from common.study import Study
 from common.trials import FOLD
 

@@ -192,6 +192,7 @@ def _train(study: Study, question: TrainQuestion) -> Forms:
         "change": Form("float32", (question.weights.size,)),
         "validation": Form("float64", (2,)),
         "histogram": _HISTOGRAM,
+        "levels": Form("int8", (question.levels.size,)),
     }
 
 
@@ -207,6 +208,7 @@ def _search(study: Study, question: SearchQuestion) -> Forms:
         "change": Form("float32", (question.weights.size if trains else 0,)),
         "validation": Form("float64", (2,), zero=trains),
         "histogram": replace(_HISTOGRAM, zero=trains),
+        "levels": Form("int8", (0,)),
     }
 
 

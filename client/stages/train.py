@@ -11,6 +11,7 @@ from client.cohort.folds import seed_of
 from client.context import SiteContext
 from client.network.slices import Slices
 from client.scoring import network_measure
+from client.stages.coarse import told, with_weights
 from common.errors import RunError
 from common.messages import SearchQuestion, TrainAnswer, TrainQuestion
 from common.study_tables import Training
@@ -31,6 +32,7 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
     """
     rows, study, fold = context.rows, context.study, question.fold
     settings = settings_of(study, question.trial)
+    question = with_weights(question, settings.training)
     logits = held_out_logits(question.weights, context, settings, fold)
     validation, histogram = network_measure(
         rows, logits, fold, question.class_weights, study.fusion.patient_score
@@ -41,6 +43,9 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
     slices = int(trains.sum())
     change = share_of_change(result.weights, question.weights, slices / question.slices)
     _require_plausible(change, slices, question, settings.training)
+    levels = np.zeros(0, np.int8)
+    if settings.training.transfer == "int8":
+        change, levels = np.zeros(0, np.float32), told(change, slices, question, context)
     return TrainAnswer(
         slices=slices,
         patients=int(np.unique(rows.patient[trains]).size),
@@ -48,6 +53,7 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
         change=change,
         validation=validation,
         histogram=histogram,
+        levels=levels,
     )
 
 

@@ -35,7 +35,8 @@ from client.worker.course import remember, require_in_turn
 from client.worker.receipts import Receipts, asked
 from client.worker.refused import answer_or_refuse
 from common.errors import RunError, StudyMismatch, WrongUse
-from common.messages import QUESTIONS, EnrolQuestion, Question
+from common.messages import EnrolQuestion, Question
+from common.question_kinds import QUESTIONS
 from common.records import Envelope, digest_of, from_record, to_record
 from common.study import Study
 

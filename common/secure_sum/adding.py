@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from common.message_parts import message_of, parts_of
 from common.messages import Hidden
 from common.secure_sum import layout as layouts
-from common.secure_sum.fixed_point import STATISTICS, WEIGHTS, FixedPoint
+from common.secure_sum.fixed_point import LEVELS, STATISTICS, WEIGHTS, FixedPoint
 from common.secure_sum.layout import Entry, NotSummable
 from common.secure_sum.masks import masked
 from common.secure_sum.ring import Ring, add
@@ -25,6 +25,7 @@ Answer = TypeVar("Answer")
 _FORMATS: tuple[tuple[FixedPoint, bytes], ...] = (
     (STATISTICS, b"statistics"),
     (WEIGHTS, b"weights"),
+    (LEVELS, b"levels"),
 )
 
 
@@ -55,13 +56,13 @@ def hide(
     """
     scalars, arrays = parts_of(answer)
     layout = layouts.layout_of(scalars, arrays)
-    vectors: tuple[NDArray[np.floating], ...] = layouts.flattened(layout, scalars, arrays)
+    vectors: tuple[NDArray[np.number], ...] = layouts.flattened(layout, scalars, arrays)
     terms = len(secrets) + 1
     hidden = [
         masked(form.encode(vector, terms), name, secrets, context + purpose, fewest)
         for (form, purpose), vector in zip(_FORMATS, vectors, strict=True)
     ]
-    return Hidden(layouts.written(layout), *hidden)
+    return Hidden(layouts.written(layout), *hidden)  # type: ignore[arg-type]
 
 
 def require_layout(hidden: Hidden) -> list[Entry]:
@@ -76,7 +77,7 @@ def require_layout(hidden: Hidden) -> list[Entry]:
     shapes = tuple(
         (size, form.limbs) for size, (form, _) in zip(layouts.sizes(layout), _FORMATS, strict=True)
     )
-    if (hidden.statistics.shape, hidden.weights.shape) != shapes:
+    if tuple(one.shape for one in _vectors_of(hidden)) != shapes:
         raise NotSummable(
             "The vectors of an answer under masks are not as long as its layout says.",
             "Check that both sides run the same version.",
@@ -103,15 +104,15 @@ class Adding:
         entries = require_layout(hidden)
         if not self._totals:
             self._layout, self._entries = hidden.layout, entries
-            self._totals = [hidden.statistics, hidden.weights]
+            self._totals = _vectors_of(hidden)
         elif hidden.layout != self._layout:
             raise NotSummable(
                 "An answer under masks has another layout than those of the other sites.",
                 "Check that all sites run the same version and study.",
             )
         else:
-            own = (hidden.statistics, hidden.weights)
-            self._totals = [add(*pair) for pair in zip(self._totals, own, strict=True)]
+            pairs = zip(self._totals, _vectors_of(hidden), strict=True)
+            self._totals = [add(*pair) for pair in pairs]
 
     def total(self, kind: type[Answer]) -> Answer:
         """Read the sum over all sites, as one answer.
@@ -125,10 +126,12 @@ class Adding:
         """
         if not self._totals:
             raise NotSummable("There is nothing to add up.", "At least three sites must answer.")
-        statistics, weights = (
+        statistics, weights, levels = (
             form.decode(one) for (form, _), one in zip(_FORMATS, self._totals, strict=True)
         )
-        scalars, arrays = layouts.restored(
-            self._entries, statistics, np.asarray(weights, np.float32)
-        )
-        return message_of(kind, scalars, arrays)
+        short = weights.astype(np.float32)
+        return message_of(kind, *layouts.restored(self._entries, statistics, short, levels))
+
+
+def _vectors_of(hidden: Hidden) -> list[Ring]:
+    return [hidden.statistics, hidden.weights, hidden.levels]

@@ -30,15 +30,20 @@ class OutOfRange(MyoFedError):
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """A format: `bits` in all (32, 64 or 96), `fraction` of them behind the point."""
+    """A format: `bits` in all (8, 32, 64 or 96), `fraction` of them behind the point."""
 
     bits: int
     fraction: int
 
     @property
     def limbs(self) -> int:
-        """Number of 32-bit words of an element."""
-        return self.bits // LIMB_BITS
+        """Number of words of an element."""
+        return max(1, self.bits // LIMB_BITS)
+
+    @property
+    def word(self) -> type[np.uint8] | type[np.uint32]:
+        """Type of the words of an element."""
+        return np.uint8 if self.bits < LIMB_BITS else np.uint32
 
     def largest(self, terms: int) -> float:
         """Give the bound below which the size of each of `terms` numbers must stay.
@@ -47,7 +52,7 @@ class FixedPoint:
         """
         return float(2.0 ** (self.bits - 1) / terms - 1.0) * 2.0**-self.fraction
 
-    def encode(self, values: NDArray[np.floating], terms: int) -> Ring:
+    def encode(self, values: NDArray[np.number], terms: int) -> Ring:
         """Encode numbers (n,) of which up to `terms` vectors will be summed; (n, L).
 
         Raises
@@ -65,6 +70,8 @@ class FixedPoint:
                 "Look for an outlier among the site's values.",
             )
         whole = np.rint(numbers * 2.0**self.fraction)
+        if self.word is np.uint8:
+            return whole.astype(np.int8).view(np.uint8).reshape(-1, 1)
         if self.bits <= MACHINE_BITS:
             words = whole.astype("<i8").view("<u4").reshape(-1, 2)
             return words[:, : self.limbs].astype(np.uint32)
@@ -79,7 +86,8 @@ class FixedPoint:
     def decode(self, total: Ring) -> NDArray[np.float64]:
         """Decode a sum (n, L); numbers (n,)."""
         if self.bits <= MACHINE_BITS:
-            whole = np.ascontiguousarray(total, "<u4").view(f"<i{self.bits // 8}")[:, 0]
+            stored = np.dtype(self.word).newbyteorder("<")
+            whole = np.ascontiguousarray(total, stored).view(f"<i{self.bits // 8}")[:, 0]
             return np.asarray(whole * 2.0**-self.fraction)
         negative = is_negative(total)
         size = total.copy()
@@ -96,3 +104,15 @@ STATISTICS = FixedPoint(96, 64)
 whose standard deviation is 0.001 would be exact to 1e-8 of itself only."""
 WEIGHTS = FixedPoint(32, 28)
 """Sizes below 8 / K, to 2e-9: for shares of the change of a network's weights."""
+
+
+class Divided(FixedPoint):
+    """A format whose range the sites have divided among themselves before they encode."""
+
+    def largest(self, terms: int) -> float:
+        """Give the bound of one number: that the sum stays within it is the sites' care."""
+        return super().largest(1)
+
+
+LEVELS = Divided(8, 0)
+"""Whole numbers, their sum below 127 in size: see `common.coarse`."""

@@ -1,7 +1,8 @@
-"""A message's numbers as two vectors, and its layout: which numbers are whose.
+"""A message's numbers as three vectors, and its layout: which numbers are whose.
 
-The layout is the same at every site and tells nothing of the numbers. float32 arrays, which are
-millions of weights, have a vector of their own; all other numbers are statistics.
+The layout is the same at every site and tells nothing of the numbers. float32 and int8 arrays,
+which are millions of weights or of their levels, have vectors of their own; all other numbers are
+statistics.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ Array = np.ndarray[Any, Any]
 WHOLE, REAL = "int", "float"
 """Kinds of single numbers; arrays have their dtype's name."""
 STATISTICS_KINDS = (WHOLE, REAL, "int64", "float64")
-WEIGHTS_KIND = "float32"
+WEIGHTS_KIND, LEVELS_KIND = "float32", "int8"
+KINDS = (*STATISTICS_KINDS, WEIGHTS_KIND, LEVELS_KIND)
+
+Vectors = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.int8]]
+"""Statistics (n,), weights (m,) and levels (k,)."""
 
 
 class NotSummable(MyoFedError):
@@ -30,6 +35,9 @@ class NotSummable(MyoFedError):
 
     code = "not-summable"
     public = "A site's answer does not have the form that can be summed."
+
+
+_DTYPES = (np.float64, np.float32, np.int8)
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def layout_of(scalars: Mapping[str, object], arrays: Mapping[str, Array]) -> lis
     entries = [Entry(name, type(value).__name__) for name, value in scalars.items()]
     entries += [Entry(name, str(array.dtype), array.shape) for name, array in arrays.items()]
     for entry in entries:
-        if entry.kind not in (*STATISTICS_KINDS, WEIGHTS_KIND):
+        if entry.kind not in KINDS:
             raise NotSummable(
                 f"{entry.name} is a {entry.kind}.", "Only numbers can be summed over sites."
             )
@@ -92,48 +100,52 @@ def read(text: str) -> list[Entry]:
 def _is_field(one: Entry) -> bool:
     if one.kind in (WHOLE, REAL):
         return one.shape == ()
-    return one.kind in (*STATISTICS_KINDS, WEIGHTS_KIND) and min(one.shape, default=0) >= 0
+    return one.kind in KINDS and min(one.shape, default=0) >= 0
 
 
-def sizes(layout: list[Entry]) -> tuple[int, int]:
-    """Give the numbers of statistics and of weights."""
-    weights = sum(one.size for one in layout if one.kind == WEIGHTS_KIND)
-    return sum(one.size for one in layout) - weights, weights
+def sizes(layout: list[Entry]) -> tuple[int, int, int]:
+    """Give the numbers of statistics, of weights and of levels."""
+    found = [0, 0, 0]
+    for one in layout:
+        found[_vector_of(one)] += one.size
+    return found[0], found[1], found[2]
+
+
+def _vector_of(one: Entry) -> int:
+    return {WEIGHTS_KIND: 1, LEVELS_KIND: 2}.get(one.kind, 0)
 
 
 def flattened(
     layout: list[Entry], scalars: Mapping[str, object], arrays: Mapping[str, Array]
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Give the statistics (n,) and the weights (m,) of a message, in the order of its layout."""
+) -> Vectors:
+    """Give the vectors of a message, each in the order of its layout."""
     held: dict[str, Any] = {**scalars, **arrays}
-    statistics: list[NDArray[np.float64]] = [np.zeros(0)]
-    weights: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
+    parts: tuple[list[Array], ...] = tuple([np.zeros(0, kind)] for kind in _DTYPES)
     for one in layout:
-        if one.kind == WEIGHTS_KIND:
-            weights.append(np.asarray(held[one.name], np.float32).ravel())
-        else:
-            statistics.append(np.asarray(held[one.name], np.float64).ravel())
-    return np.concatenate(statistics), np.concatenate(weights)
+        place = _vector_of(one)
+        parts[place].append(np.asarray(held[one.name], _DTYPES[place]).ravel())
+    statistics, weights, levels = (np.concatenate(part) for part in parts)
+    return statistics, weights, levels
 
 
 def restored(
-    layout: list[Entry], statistics: NDArray[np.float64], weights: NDArray[np.floating]
+    layout: list[Entry], *vectors: NDArray[np.generic]
 ) -> tuple[dict[str, object], dict[str, Array]]:
     """Undo `flattened`: single numbers and arrays by name; whole numbers are whole again."""
     scalars: dict[str, object] = {}
     arrays: dict[str, Array] = {}
-    places = {True: 0, False: 0}
+    places = [0] * len(vectors)
     for one in layout:
-        is_weight = one.kind == WEIGHTS_KIND
-        start = places[is_weight]
-        places[is_weight] = start + one.size
-        own = (weights if is_weight else statistics)[start : start + one.size]
+        vector = _vector_of(one)
+        start = places[vector]
+        places[vector] = start + one.size
+        own = np.asarray(vectors[vector][start : start + one.size])
         if one.kind == WHOLE:
             scalars[one.name] = int(np.rint(own[0]))
         elif one.kind == REAL:
             scalars[one.name] = float(own[0])
-        elif one.kind == "int64":
-            arrays[one.name] = np.rint(own).astype(np.int64).reshape(one.shape)
+        elif one.kind in ("int64", LEVELS_KIND):
+            arrays[one.name] = np.rint(own).astype(one.kind).reshape(one.shape)
         else:
             arrays[one.name] = own.astype(one.kind).reshape(one.shape)
     return scalars, arrays

@@ -9,6 +9,7 @@ that are left are asked again, and mask anew for each other.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -47,14 +48,17 @@ def context_of(run: str, exchange: str, question: bytes, sites: Sequence[str]) -
     return hashlib.sha256(framed(run.encode(), exchange.encode(), question, *names)).digest()
 
 
-def mask(secret: bytes, context: bytes, size: int, limbs: int) -> Ring:
-    """Draw a mask (size, limbs) from the secret of two sites."""
+def mask(
+    secret: bytes, context: bytes, shape: tuple[int, ...], word: type[np.generic] = np.uint32
+) -> Ring:
+    """Draw a mask of a shape and of such words from the secret of two sites."""
     drawn = HKDF(SHA256(), KEY_BYTES + NONCE_BYTES, salt=None, info=_PURPOSE + context).derive(
         secret
     )
     stream = Cipher(ChaCha20(drawn[:KEY_BYTES], drawn[KEY_BYTES:]), mode=None).encryptor()
-    zeros = bytes(4 * size * limbs)
-    return np.frombuffer(stream.update(zeros), "<u4").astype(np.uint32).reshape(size, limbs)
+    stored = np.dtype(word).newbyteorder("<")
+    zeros = bytes(stored.itemsize * math.prod(shape))
+    return np.frombuffer(stream.update(zeros), stored).astype(word).reshape(shape)
 
 
 def masked(
@@ -84,6 +88,6 @@ def masked(
         )
     found = values
     for peer in sorted(set(secrets) - {name}):
-        one = mask(secrets[peer], context, *values.shape)
+        one = mask(secrets[peer], context, values.shape, values.dtype.type)
         found = add(found, one if name < peer else negate(one))
     return found

@@ -1,8 +1,8 @@
-"""Whole numbers modulo 2^32, 2^64 or 2^96, as NumPy arrays.
+"""Whole numbers modulo 2^8, 2^32, 2^64 or 2^96, as NumPy arrays.
 
 A vector of n elements is an array (n, L) of uint32, L = 1, 2 or 3: the least significant 32 bits
-first. Negative numbers are two's complements. Sums wrap round; who makes the numbers sees to it
-that a sum of theirs does not, see `fixed_point`.
+first; or (n, 1) of uint8. Negative numbers are two's complements. Sums wrap round; who makes the
+numbers sees to it that a sum of theirs does not, see `fixed_point`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Ring = NDArray[np.uint32]
+Ring = NDArray[np.uint32] | NDArray[np.uint8]
 
 LIMB_BITS = 32
 _LOW = np.uint64(2**LIMB_BITS - 1)
@@ -19,6 +19,8 @@ _SHIFT = np.uint64(LIMB_BITS)
 
 def add(one: Ring, other: Ring) -> Ring:
     """Add two vectors (n, L)."""
+    if one.shape[1] == 1:
+        return one + other
     found = np.empty_like(one)
     carry = np.zeros(one.shape[0], np.uint64)
     for limb in range(one.shape[1]):

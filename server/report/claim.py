@@ -73,6 +73,7 @@ def _model(known: Facts) -> list[Item]:
     short = (
         ", in bfloat16 where a site's processor has it" if training.precision == "bfloat16" else ""
     )
+    short += ", weights and changes sent in 8 bits" if training.transfer == "int8" else ""
     outside = (
         filled("33", "Evaluation", "External test", f"{known.external}; section 2.")
         if known.external

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.messages import ANSWERS
+from common.question_kinds import ANSWERS
 from common.study import Study
 from server.report.record import FinishedRun, Result
 

@@ -31,6 +31,7 @@ from server.firewall import (
 from server.plain_sum import plain_sum
 from server.roster import Roster
 from server.run import RunFolder
+from server.stages.coarse import CoarseRound
 from server.stages.harmonize import Harmonized
 from server.stages.site_measures import SiteMeasures
 from server.strategies import Aggregator
@@ -150,18 +151,28 @@ def one_round(
     if study.privacy.on:
         check = _private_check_against(question, study)
     judge = _judge_against(question, study.firewall.norm_limit)
+    asked, read = question, _as_it_is
+    if training.transfer == "int8" and isinstance(question, TrainQuestion):
+        coarse = CoarseRound(question, training, study)
+        asked, read = coarse.question(), coarse.read
+        check, judge = coarse.checked(check), coarse.judged(judge)
     if not aggregator.robust:
-        summed = total(federation, question, roster, roster.train, TrainAnswer, check, judge)
-        return aggregator.merge(question, [summed.answer]), summed.answer
+        found = total(federation, asked, roster, roster.train, TrainAnswer, check, judge)
+        summed = read(found.answer)
+        return aggregator.merge(question, [summed]), summed
     answers = federation.ask(
-        question,
+        asked,
         roster.train,
         TrainAnswer,
         lambda site, one: check(roster.answers[site], one),
         judge,
     )
-    merged = aggregator.merge(question, answers.values())
-    return merged, plain_sum(TrainAnswer, answers.values())
+    merged = aggregator.merge(question, map(read, answers.values()))
+    return merged, plain_sum(TrainAnswer, map(read, answers.values()))
+
+
+def _as_it_is(answer: TrainAnswer) -> TrainAnswer:
+    return answer
 
 
 def _check_against(

@@ -17,7 +17,8 @@ from client.cohort.rows import SiteRows
 from client.worker.course import ANSWERED_FILE
 from client.worker.hiding import SETS_FILE
 from client.worker.worker import Worker
-from common.messages import ANSWERS, Hidden, Refusal
+from common.messages import Hidden, Refusal
+from common.question_kinds import ANSWERS
 from common.records import (
     Envelope,
     digest_of,
@@ -92,6 +93,8 @@ class Sites:
         for worker in self.workers.values():
             (worker.context.memory.folder / ANSWERED_FILE).unlink(missing_ok=True)
             (worker.context.site.path / SETS_FILE).unlink(missing_ok=True)
+            for kept in worker.context.memory.folder.glob("left-over-*"):
+                kept.unlink()
 
     @property
     def roster(self) -> Roster:

@@ -20,7 +20,8 @@ from client.context import SiteContext
 from client.site_keys import SiteKeys, session_key
 from client.worker.worker import Worker
 from common.course import exchange_of
-from common.messages import ANSWERS, EnrolAnswer, Hidden, Question, Refusal
+from common.messages import EnrolAnswer, Hidden, Question, Refusal
+from common.question_kinds import ANSWERS
 from common.records import Envelope, from_answer, to_record
 from common.secure_sum.session import Announcement, announce
 from common.study import Study

@@ -19,8 +19,6 @@ from common.cnn import initial_weights
 from common.course import exchange_of
 from common.errors import CohortError, MyoFedError, RunError
 from common.messages import (
-    ANSWERS,
-    QUESTIONS,
     CalibrateQuestion,
     EnrolAnswer,
     EnrolQuestion,
@@ -32,6 +30,7 @@ from common.messages import (
     TrainQuestion,
     ValidateQuestion,
 )
+from common.question_kinds import ANSWERS, QUESTIONS
 from common.records import Envelope, from_answer, to_record
 from common.release import FoldModel, folds_to_arrays
 from harmonization import Reference

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from common.cli import template
 from common.errors import StudyError
-from common.messages import QUESTIONS
+from common.question_kinds import QUESTIONS
 from common.study import Study
 from common.study_file import parse_study, read_study
 from common.study_tables import DEADLINES, Covariate, Section
@@ -289,6 +289,21 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         "[secure_sum]",
         "Set harmonization.transform to 'asinh'",
     ),
+    "8 bits for more sites than they can be divided among": (
+        "".join(
+            [
+                'name = "s"\n[training]\ntransfer = "int8"\n',
+                *(f'[[sites]]\nname = "s{number}"\nrole = "train"\n' for number in range(64)),
+            ]
+        ),
+        'transfer = "int8"',
+        "8 bits can be divided among 63 at most",
+    ),
+    "8 bits for noisy changes": (
+        HIDING + '[training]\ntransfer = "int8"\n[privacy]\nepsilon = 8.0\ncovers = "network"\n',
+        'transfer = "int8"',
+        "training.transfer: the noise of [privacy]",
+    ),
     "a categorical covariate without levels": (
         ROSTER + "\n\n" + COVARIATE.format(name="sex", kind="categorical"),
         "[[harmonization.covariates]]",
@@ -379,7 +394,7 @@ def _changed(value: Any) -> list[Any]:
         return [value | {"train": 60.0}]
     if isinstance(value, str):
         words = ("none", "site", "all", "middle", "image", "minmax", "haar", "scanner", "mean")
-        words += ("network", "dense", "adam", "pca", "dilated", "consistency", "bfloat16")
+        words += ("network", "dense", "adam", "pca", "dilated", "consistency", "bfloat16", "int8")
         return [*words, "mean_only", "fedadam", "geometry", "refuse", "a", "xyz"]
     return [[*value, *value[:1]], [*value, "extra"], [*value, "b"], [*value, "svm"]]
 
@@ -401,20 +416,21 @@ def test_a_study_from_before_the_later_sections_keeps_its_fingerprint() -> None:
     assert Study.model_validate_json(study.canonical()) == study
 
 
-def test_a_later_key_of_an_older_section_counts_only_where_it_is_used() -> None:
+@pytest.mark.parametrize(("key", "other"), [("precision", "bfloat16"), ("transfer", "int8")])
+def test_a_later_key_of_an_older_section_counts_only_where_it_is_used(key: str, other: str) -> None:
     plain = parse_study(THREE)
     table = plain.model_dump(mode="json")
 
-    def with_precision(value: str) -> Study:
-        return Study.model_validate(table | {"training": table["training"] | {"precision": value}})
+    def with_value(value: str) -> Study:
+        return Study.model_validate(table | {"training": table["training"] | {key: value}})
 
-    assert "precision" not in plain.canonical()
-    assert with_precision("float32").fingerprint == plain.fingerprint
-    short = with_precision("bfloat16")
+    assert key not in plain.canonical()
+    assert with_value("float32").fingerprint == plain.fingerprint
+    short = with_value(other)
     assert short.fingerprint != plain.fingerprint
     assert Study.model_validate_json(short.canonical()) == short
-    with pytest.raises(ValueError, match="precision"):
-        with_precision("float16")
+    with pytest.raises(ValueError, match=key):
+        with_value("float16")
 
 
 def test_the_fingerprint_changes_with_any_value() -> None:

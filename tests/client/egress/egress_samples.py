@@ -18,7 +18,6 @@ from common.classifiers.registry import classifiers_of
 from common.cnn import initial_weights
 from common.heads import VARIANTS, Head, Heads, heads_to_arrays, stack, under
 from common.messages import (
-    Answer,
     Arrays,
     CalibrateQuestion,
     CompareQuestion,
@@ -31,6 +30,7 @@ from common.messages import (
     ValidateAnswer,
     ValidateQuestion,
 )
+from common.question_kinds import Answer
 from common.release import FoldModel, folds_to_arrays
 from common.study import Study
 from harmonization import Reference

@@ -182,7 +182,7 @@ def test_an_answer_to_be_hidden_does_not_leave_in_the_clear() -> None:
         Entry.of(plain, Asked(MASKED.fingerprint))
 
 
-def test_under_masks_the_layout_and_two_vectors_leave() -> None:
+def test_under_masks_the_layout_and_three_vectors_leave() -> None:
     question = train_question(MASKED, 60)
     answer = trained(question)
     hidden = masks(answer)
@@ -195,6 +195,7 @@ def test_under_masks_the_layout_and_two_vectors_leave() -> None:
         # slices, patients, loss, 2 of validation, the histogram
         "statistics": ("uint32", (3 + 2 + 2002, 3)),
         "weights": ("uint32", (question.weights.size, 1)),
+        "levels": ("uint8", (0, 1)),
     }
     assert Entry.of(passed, Asked(MASKED.fingerprint)).rule == "train/masked"
 
@@ -217,6 +218,8 @@ def test_anything_else_under_masks_is_refused() -> None:
         {"weights": hidden.weights[:-1]},
         {"weights": hidden.weights.astype(np.uint64)},
         {"weights": hidden.weights[:, 0]},
+        {"levels": np.zeros((1, 1), np.uint8)},
+        {"levels": hidden.levels.astype(np.int8)},
     ]
     for change in changes:
         with pytest.raises(EgressRefused):

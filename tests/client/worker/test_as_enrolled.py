@@ -12,7 +12,8 @@ from client.approved import approve
 from client.stages import enrol
 from client.worker.desk import WorkerDesk
 from common.errors import ChangedSinceEnrolment
-from common.messages import ANSWERS, Refusal
+from common.messages import Refusal
+from common.question_kinds import ANSWERS
 from common.records import from_answer
 
 STUDY = tiny_study()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,11 @@ TRAINED = TrainAnswer(
     validation=RNG.normal(size=2),
     histogram=HISTOGRAM,
 )
+COARSE = replace(
+    TRAINED, change=np.zeros(0, np.float32), levels=np.array([-127, -1, 0, 3, 126], np.int8)
+)
 EVERY: list[Any] = [
+    COARSE,
     HarmonizeAnswer(MIXED),
     HarmonizeAnswer({"x": np.zeros(0)}),
     TRAINED,
@@ -63,12 +68,12 @@ EVERY: list[Any] = [
 def test_a_message_comes_back_from_its_vectors(message: Any) -> None:
     parts = parts_of(message)
     layout = layout_of(*parts)
-    statistics, weights = flattened(layout, *parts)
-    assert (statistics.dtype, weights.dtype) == (np.float64, np.float32)
-    assert (statistics.size, weights.size) == sizes(layout)
+    vectors = flattened(layout, *parts)
+    assert [one.dtype for one in vectors] == [np.float64, np.float32, np.int8]
+    assert tuple(one.size for one in vectors) == sizes(layout)
     again = read(written(layout))
     assert again == layout
-    back = message_of(type(message), *restored(again, statistics, weights))
+    back = message_of(type(message), *restored(again, *vectors))
     for one, other in zip(parts, parts_of(back), strict=True):
         assert set(one) == set(other)
         for name, value in one.items():
@@ -81,11 +86,12 @@ def test_a_message_comes_back_from_its_vectors(message: Any) -> None:
                 assert found == value
 
 
-def test_only_float32_counts_as_weights() -> None:
+def test_float32_counts_as_weights_and_int8_as_levels_and_nothing_else_does() -> None:
     layout = layout_of(*parts_of(TRAINED))
-    assert sizes(layout) == (3 + 2 + HISTOGRAM.size, 9)
-    assert sizes(layout_of({}, MIXED)) == (1 + 1 + 12, 7)
-    assert sizes(layout_of({}, {"none": np.zeros(0)})) == (0, 0)
+    assert sizes(layout) == (3 + 2 + HISTOGRAM.size, 9, 0)
+    assert sizes(layout_of(*parts_of(COARSE))) == (3 + 2 + HISTOGRAM.size, 0, 5)
+    assert sizes(layout_of({}, MIXED)) == (1 + 1 + 12, 7, 0)
+    assert sizes(layout_of({}, {"none": np.zeros(0)})) == (0, 0, 0)
 
 
 def test_the_layout_depends_on_neither_the_numbers_nor_their_order() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from common.secure_sum.fixed_point import STATISTICS, WEIGHTS, FixedPoint
+from common.secure_sum.fixed_point import LEVELS, STATISTICS, WEIGHTS, FixedPoint, OutOfRange
 from common.secure_sum.masks import TooFewToHide, context_of, mask, masked
 from common.secure_sum.ring import Ring, add
 
@@ -44,6 +44,20 @@ def test_the_sum_of_what_is_masked_is_the_sum(form: FixedPoint, exact: float) ->
     for order in (hidden, hidden[::-1]):
         assert (total(order) == total(plain)).all()
     np.testing.assert_allclose(form.decode(total(hidden)), np.sum(numbers, axis=0), atol=exact)
+
+
+def test_levels_that_divide_the_range_are_summed_to_its_ends() -> None:
+    parts = {"aldgate": 60, "bergamo": 40, "coimbra": 25, "dorpat": 1}
+    numbers = [np.array([most, -most, -1, 0], np.int8) for most in parts.values()]
+    hidden = [
+        masked(LEVELS.encode(one, len(SITES)), site, secrets()[site], CONTEXT)
+        for site, one in zip(parts, numbers, strict=True)
+    ]
+    assert {one.dtype for one in hidden} == {np.dtype(np.uint8)}
+    assert LEVELS.decode(total(hidden)).tolist() == [126.0, -126.0, -4.0, 0.0]
+    for beyond in (127, -127, -128):
+        with pytest.raises(OutOfRange):
+            LEVELS.encode(np.array([beyond], np.int8), 1)
 
 
 def test_one_that_is_missing_or_asked_something_else_leaves_noise() -> None:
@@ -89,7 +103,7 @@ def test_a_mask_is_bound_to_all_that_is_asked() -> None:
     ]
     contexts = {context_of(*one) for one in (asked, *others)}  # type: ignore[arg-type]
     assert len(contexts) == 1 + len(others)
-    drawn = {mask(bytes(32), context, 4, 3).tobytes() for context in contexts}
+    drawn = {mask(bytes(32), context, (4, 3)).tobytes() for context in contexts}
     assert len(drawn) == len(contexts)
 
 
@@ -102,7 +116,7 @@ def test_a_mask_is_hkdf_and_chacha20() -> None:
     drawn = first + hmac.digest(extracted, first + info + b"\x02", "sha256")
     words = [int(word) for word in np.frombuffer(drawn[:48], "<u4")]
     stream = b"".join(chacha20_block(words[:8], words[8], words[9:], block) for block in range(3))
-    found = mask(secret, context, 14, 3)
+    found = mask(secret, context, (14, 3))
     assert found.astype("<u4").tobytes() == stream[: 14 * 3 * 4]
 
 
