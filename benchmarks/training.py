@@ -6,7 +6,7 @@ straightforward loop of the same repeat, since other work on the machine changes
 minutes; the median and the spread of these ratios count. Processor time is given beside wall time
 for the same reason.
 
-That they train as well as each other is measured by `benchmarks/training_auc.py`.
+That studies come to the same with either is measured by `benchmarks/same_auc.py`.
 """
 
 from __future__ import annotations

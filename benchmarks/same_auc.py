@@ -1,0 +1,156 @@
+"""What a choice of the study costs in AUC: `python benchmarks/same_auc.py OUT [--seeds 1 2 3]`.
+
+The demo's three phantom hospitals train, under masks, and a fourth, made larger for this, is
+external. Each seed is one study run three times, in simulation: as it is by default; with bfloat16;
+and with rounds of 8 bits. Seeds draw folds, first weights, order, augmentation and dropout; the
+patients are the same. Also told: the bytes of a round, both ways, over 4 bytes a weight each way.
+
+Runs that are finished are read, not repeated. A seed takes about six minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from table import Row, show
+
+from client.cohort.importers import import_table
+from client.phantoms.consortium import DEFAULT, make_consortium
+from common.cnn import initial_weights
+from common.heads import MODELS
+from common.study import Study
+from common.study_file import parse_study
+from simulation.cli import run_study
+
+EXTERNAL = replace(DEFAULT[3], patients=300)
+SITES = (*DEFAULT[:3], EXTERNAL)
+SLICES = 3
+SEEDS = (1, 2, 3, 4, 5)
+CHOICES = {"as it is": "", "bfloat16": 'precision = "bfloat16"', "8 bits": 'transfer = "int8"'}
+WITHIN = 0.005
+MOST_BYTES = 0.3
+
+PROTOCOL = """
+name = "same-auc"
+seed = {seed}
+folds = 1
+[cnn]
+dropout = 0.3
+[training]
+rounds = 12
+averaged_rounds = 6
+local_epochs = 3
+augmentation = "geometry"
+{choice}
+[fusion]
+patient_score = "mean"
+"""
+
+
+def rows(out: Path, seeds: Sequence[int] = SEEDS) -> list[Row]:
+    """Run what is not there yet, and compare each choice with the study as it is, seed by seed."""
+    sites = made_sites(out)
+    found: dict[str, list[Path]] = {name: [] for name in CHOICES}
+    for seed in seeds:
+        for name, choice in CHOICES.items():
+            run = out / f"{name.replace(' ', '-')}-{seed}"
+            if not (run / "results.json").exists():
+                roster = "".join(
+                    f'[[sites]]\nname = "{site.name}"\nrole = "{site.role}"\n' for site in SITES
+                )
+                text = PROTOCOL.format(seed=seed, choice=choice) + roster
+                run_study(parse_study(text), sites, run)
+            found[name].append(run)
+            print(run.name, {model: round(auc(run, model), 4) for model in MODELS}, flush=True)
+    compared = [name for name in CHOICES if name != "as it is"]
+    by_bytes = bytes_row(found["8 bits"])
+    return [*(auc_row(name, found) for name in compared), by_bytes]
+
+
+def made_sites(out: Path) -> Path:
+    """Make the patients once."""
+    folder = out / "sites"
+    if not folder.exists():
+        for table in make_consortium(out / "phantoms", 2026, sites=SITES, slices=SLICES):
+            name = table.parent.name
+            names = {"positive": "scar", "negative": "none"}
+            import_table(table, folder / name, name=name, myocardium=2, **names)
+    return folder
+
+
+def auc(run: Path, model: str) -> float:
+    """Give a model's AUC at the external site."""
+    return float(_results(run)["external"][EXTERNAL.name]["models"][model]["auc"])
+
+
+def auc_row(name: str, found: dict[str, list[Path]]) -> Row:
+    """Compare the AUC of a choice with that of the study as it is: the mean over the seeds."""
+    gaps = {
+        model: [
+            auc(one, model) - auc(other, model)
+            for one, other in zip(found[name], found["as it is"], strict=True)
+        ]
+        for model in MODELS
+    }
+    told = "; ".join(
+        f"{model} {statistics.mean(gap):+.4f} ({min(gap):+.4f} to {max(gap):+.4f})"
+        for model, gap in gaps.items()
+    )
+    whole = statistics.mean(auc(run, "fused") for run in found["as it is"])
+    return Row(
+        f"AUC with {name}, {len(found[name])} seeds, mean difference of the fused model",
+        "the same study without, the same seeds",
+        "apart",
+        WITHIN,
+        [abs(statistics.mean(gaps["fused"]))],
+        f"{told}; fused as it is {whole:.3f}",
+        at_most=True,
+    )
+
+
+def bytes_row(runs: Sequence[Path]) -> Row:
+    """Give the bytes of each site in each round of training, over 4 bytes a weight each way."""
+    shares = []
+    for run in runs:
+        study = Study.model_validate_json((run / "study.json").read_text(encoding="utf-8"))
+        cnn = study.cnn
+        size = initial_weights(cnn.width, cnn.dropout, study.preprocessing.crop, study.seed).size
+        for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines():
+            event = json.loads(line)
+            if event["event"] == "asked" and event["stage"] == "train":
+                shares += [
+                    (site["received_bytes"] + site["sent_bytes"]) / (2 * 4 * size)
+                    for site in event["sites"].values()
+                ]
+    return Row(
+        "bytes of a round with 8 bits, both ways, under masks",
+        "4 bytes a weight",
+        "of them",
+        MOST_BYTES,
+        shares,
+        f"{size:,} weights",
+        at_most=True,
+    )
+
+
+def _results(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return content
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    given = parser.parse_args()
+    show(rows(given.out.absolute(), given.seeds))
+
+
+if __name__ == "__main__":
+    main()
