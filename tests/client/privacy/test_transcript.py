@@ -161,7 +161,7 @@ def without_masks(run: Transcript, key: Key, known: list[str]) -> Ring:
     found: Ring = run.hidden[key].statistics
     for peer in known:
         context = run.contexts[key] + b"statistics"
-        own = mask(run.secrets(site)[peer], context, found.shape[0], found.shape[1])
+        own = mask(run.secrets(site)[peer], context, found.shape)
         found = add(found, negate(own) if site < peer else own)
     return found
 
