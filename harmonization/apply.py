@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harmonization.arrays import Floats
-from harmonization.blocks import blocks
+from harmonization.arrays import Floats, with_ones
+from harmonization.blocks import blocks, place_of, tiled
 from harmonization.effect import BatchEffect
 from harmonization.errors import BatchError, ShapeError, named
-from harmonization.estimate import residuals
+from harmonization.estimate import check_fit
 from harmonization.reference import Reference
-from harmonization.rows import check_finite, check_rows
+from harmonization.rows import Rows, all_finite, check_finite, checked_rows
 
 
 def harmonize(
@@ -62,36 +62,57 @@ def harmonize(
     ----------
     Johnson, Li & Rabinovic 2007, Biostatistics 8:118; Fortin et al. 2018, NeuroImage 167:104.
     """
-    rows = check_rows(x, z, batch, features=features, names=names)
-    known = {str(name): effect for name, effect in effects.items()}
-    unknown = [name for name in rows.groups if name not in known]
-    if unknown:
-        raise BatchError(
-            f"No effect was estimated for batch {named(unknown)}.",
-            "Run estimate_batches on rows of that batch first.",
-        )
-    keep = reference.keep
-    out = rows.x.copy()
-    for name, own in rows.groups.items():
-        effect = known[name]
-        if effect.gamma.shape != keep.shape:
-            raise ShapeError(
-                f"The effect of batch '{name}' has {effect.gamma.size} features; the reference "
-                f"has {keep.size}.",
-                "Estimate the effect again with this reference.",
+    with checked_rows(x, z, batch, features=features, names=names) as rows:
+        known = {str(name): effect for name, effect in effects.items()}
+        unknown = [name for name in rows.groups if name not in known]
+        if unknown:
+            raise BatchError(
+                f"No effect was estimated for batch {named(unknown)}.",
+                "Run estimate_batches on rows of that batch first.",
             )
-        if not effect.applied:
-            continue
-        # Residual r becomes (r - gamma sigma) / sqrt(delta): x changes by the difference.
-        scale = 1.0 / np.sqrt(effect.delta[keep])
-        shift = effect.gamma[keep] * reference.sigma[keep] * scale
-        for place, within in blocks(own):
-            change = residuals(rows.x[place], rows.z[place], reference)
-            change *= scale - 1.0
-            change -= shift
-            if keep.all():
-                out[place] += change
+        size = reference.keep.size
+        out, finite = np.empty(rows.x.shape), True
+        for name, own in rows.groups.items():
+            effect = known[name]
+            if effect.gamma.size != size:
+                raise ShapeError(
+                    f"The effect of batch '{name}' has {effect.gamma.size} features; the reference "
+                    f"has {size}.",
+                    "Estimate the effect again with this reference.",
+                )
+            if effect.applied:
+                finite &= _write(out, rows, own, reference, effect)
             else:
-                out[np.ix_(own[within], keep)] += change
-    check_finite(out, "harmonized feature", features)
-    return out
+                place = place_of(own)
+                out[place] = rows.x[place]
+                finite &= all_finite(out[place])
+        if not finite:
+            check_finite(out, "harmonized feature", features)
+        return out
+
+
+def _write(
+    out: Floats, rows: Rows, own: NDArray[np.intp], reference: Reference, effect: BatchEffect
+) -> bool:
+    """Write a batch's harmonized rows into ``out``; say whether all that was computed is finite.
+
+    The residual becomes ``(x - alpha - z beta - gamma sigma) scale``, and what was taken off is
+    added again: so x is scaled, and gets a line in z.
+    """
+    check_fit(rows.x, rows.z, reference)
+    scale = 1.0 / np.sqrt(effect.delta)
+    shift = reference.alpha * (1.0 - scale) - effect.gamma * reference.sigma * scale
+    line = np.vstack([shift, reference.beta * (1.0 - scale)])
+    design = with_ones(rows.z[place_of(own)])
+    factor, finite = tiled(scale, len(own)), True
+    for place, within in blocks(own):
+        added = design[within] @ line
+        done = out[place]  # a view where the rows adjoin
+        np.multiply(rows.x[place], factor[: len(done)], out=done)
+        done += added
+        finite &= all_finite(done)
+        if not isinstance(place, slice):
+            out[place] = done
+    dropped = np.ix_(own, np.flatnonzero(~reference.keep))
+    out[dropped] = rows.x[dropped]
+    return finite

@@ -19,6 +19,11 @@ def frozen(values: ArrayLike) -> Floats:
     return copy
 
 
+def with_ones(design: Floats) -> Floats:
+    """Put a column of ones, for the intercept, before a design (n, q): (n, 1 + q)."""
+    return np.column_stack([np.ones(len(design)), design])
+
+
 def text_to_array(text: str) -> NDArray[np.uint8]:
     """Write text as its UTF-8 bytes, so that any numeric container can carry it."""
     return np.frombuffer(text.encode(), dtype=np.uint8).copy()

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harmonization import bayes
-from harmonization.arrays import Floats
-from harmonization.blocks import blocks
+from harmonization.arrays import Floats, with_ones
+from harmonization.blocks import FIRST, blocks, place_of
 from harmonization.effect import MODES, BatchEffect, Mode
 from harmonization.errors import BatchError, ShapeError
 from harmonization.reference import Reference
-from harmonization.rows import CONSTANT, Rows, check_rows
+from harmonization.rows import CONSTANT, Rows, checked_rows
 
 Below = Literal["refuse", "mean_only", "identity"]
 """What to do with a batch of too few rows."""
@@ -77,25 +77,25 @@ def estimate_batches(
     """
     _check_choice("mode", mode, MODES)
     _check_choice("below", below, ("refuse", "mean_only", "identity"))
-    rows = check_rows(x, z, batch, features=features, names=names)
-    effects: dict[str, BatchEffect] = {}
-    least = max(minimum, 1 if mode in ("mean_only", "mean_only_none") else 2)
-    for name, own in rows.groups.items():
-        p, n = rows.x.shape[1], len(own)
-        used: Mode = mode if n >= least else "mean_only"
-        if name == reference.batch:
-            effects[name] = BatchEffect.unchanged(p, n, "reference")
-        elif n < least and below == "identity":
-            effects[name] = BatchEffect.unchanged(p, n, "identity")
-        elif n < least and below == "refuse":
-            raise BatchError(
-                f"Batch '{name}' has {n} rows; mode '{mode}' is to have at least {least}.",
-                "Join it with a like batch, lower the minimum, or set the rule for small batches "
-                "to 'mean_only' or 'identity'.",
-            )
-        else:
-            effects[name] = _estimate(rows, reference, used, name)
-    return effects
+    with checked_rows(x, z, batch, features=features, names=names) as rows:
+        effects: dict[str, BatchEffect] = {}
+        least = max(minimum, 1 if mode in ("mean_only", "mean_only_none") else 2)
+        for name, own in rows.groups.items():
+            n = len(own)
+            used: Mode = mode if n >= least else "mean_only"
+            if name == reference.batch:
+                effects[name] = _unchanged(rows, own, "reference")
+            elif n < least and below == "identity":
+                effects[name] = _unchanged(rows, own, "identity")
+            elif n < least and below == "refuse":
+                raise BatchError(
+                    f"Batch '{name}' has {n} rows; mode '{mode}' is to have at least {least}.",
+                    "Join it with a like batch, lower the minimum, or set the rule for small "
+                    "batches to 'mean_only' or 'identity'.",
+                )
+            else:
+                effects[name] = _estimate(rows, reference, used, name)
+        return effects
 
 
 def estimate_from_moments(
@@ -181,19 +181,14 @@ def standardize(x: Floats, z: Floats, reference: Reference) -> Floats:
     ShapeError
         The rows do not have the reference's features or covariates.
     """
-    standardized = residuals(x, z, reference)
-    standardized /= reference.sigma[reference.keep]
-    return standardized
+    check_fit(x, z, reference)
+    keep = reference.keep
+    fitted = reference.alpha[keep] + z @ reference.beta[:, keep]
+    return np.asarray((x[:, keep] - fitted) / reference.sigma[keep])
 
 
-def residuals(x: Floats, z: Floats, reference: Reference) -> Floats:
-    """Take what the reference explains out of rows: `standardize` in the features' own units.
-
-    Returns
-    -------
-    (n, k) float64
-        ``x - alpha - z beta`` for the k features with keep True; a new array.
-    """
+def check_fit(x: Floats, z: Floats, reference: Reference) -> None:
+    """Raise ShapeError where rows do not have the reference's features or covariates."""
     q, p = reference.beta.shape
     if x.shape[1] != p or z.shape[1] != q:
         raise ShapeError(
@@ -201,52 +196,72 @@ def residuals(x: Floats, z: Floats, reference: Reference) -> Floats:
             f"{p} and {q}.",
             "Use the features and covariates that the reference was fitted on.",
         )
-    keep = reference.keep
-    left = z @ reference.beta[:, keep]
-    left += reference.alpha[keep]
-    np.subtract(x if keep.all() else x[:, keep], left, out=left)
-    return np.asarray(left)
+
+
+def _unchanged(
+    rows: Rows, own: NDArray[np.intp], mode: Literal["identity", "reference"]
+) -> BatchEffect:
+    rows.look(rows.x[place_of(own)])
+    return BatchEffect.unchanged(rows.x.shape[1], len(own), mode)
 
 
 def _estimate(rows: Rows, reference: Reference, mode: Mode, name: str) -> BatchEffect:
     keep, own = reference.keep, rows.groups[name]
     effect = BatchEffect.unchanged(keep.size, len(own), "identity")
     gamma, delta = effect.gamma.copy(), effect.delta.copy()
+    mean, variance = _moments(rows, own, reference)
     if keep.any():
-        sigma = reference.sigma[keep]
-        mean, variance, largest = _moments(rows, own, reference)
         if mode in ("mean_only", "mean_only_none"):
             variance, flat = np.ones(mean.size), np.zeros(mean.size, dtype=np.bool_)
         else:
-            size = np.maximum(largest, np.abs(reference.alpha[keep]))
-            flat = variance <= (CONSTANT * size / sigma) ** 2
+            flat = _flat(rows, own, reference, mean, variance)
         gamma[keep], delta[keep] = _shrunken(len(own), mean, variance, flat, mode, name)
     return BatchEffect(gamma, delta, len(own), mode)
 
 
-def _moments(
-    rows: Rows, own: NDArray[np.intp], reference: Reference
-) -> tuple[Floats, Floats, Floats]:
-    """Mean and variance (ddof 1) of a batch's standardised rows, and the features' largest size.
+@np.errstate(over="ignore", invalid="ignore")
+def _moments(rows: Rows, own: NDArray[np.intp], reference: Reference) -> tuple[Floats, Floats]:
+    """Mean and variance (ddof 1) of a batch's standardised rows, kept features only.
 
-    In one pass over the rows: squares are summed about the mean of the first block, which is near
-    enough to the mean of all that their difference cancels no digits.
+    In one pass: squares are summed about the mean of the first rows (`FIRST`). Features that are
+    not kept are dropped at the end, as to pick columns takes longer than to compute with them.
     """
-    keep, n = reference.keep, len(own)
-    count = int(keep.sum())
-    about, total, squares, largest = (np.zeros(count) for _ in range(4))
-    for number, (place, _) in enumerate(blocks(own)):
-        x = rows.x[place]
-        left = residuals(x, rows.z[place], reference)
-        if number == 0:
-            about = left.mean(axis=0)
-        left -= about
+    check_fit(rows.x, rows.z, reference)
+    n, keep = len(own), reference.keep
+    design, line = with_ones(rows.z[place_of(own)]), np.vstack([reference.alpha, reference.beta])
+    total, squares = np.zeros(keep.size), np.zeros(keep.size)
+    first = slice(0, FIRST)
+    line[0] += (rows.x[place_of(own[first])] - design[first] @ line).mean(axis=0)
+    for place, within in blocks(own):
+        left = design[within] @ line
+        np.subtract(rows.x[place], left, out=left)
         total += left.sum(axis=0)
         squares += np.einsum("ij,ij->j", left, left)
-        np.maximum(largest, np.maximum(x.max(axis=0), -x.min(axis=0))[keep], out=largest)
-    sigma = reference.sigma[keep]
-    variance = (squares - total**2 / n) / (max(1, n - 1) * sigma**2)
-    return (about + total / n) / sigma, variance, largest
+    rows.look(squares)
+    mean = (line[0] - reference.alpha + total / n) / reference.sigma
+    variance = (squares - total**2 / n) / (max(1, n - 1) * reference.sigma**2)
+    return mean[keep], variance[keep]
+
+
+def _flat(
+    rows: Rows, own: NDArray[np.intp], reference: Reference, mean: Floats, variance: Floats
+) -> NDArray[np.bool_]:
+    """Tell which kept features vary in a batch by no more than rounding.
+
+    That is judged by their largest value, and this is looked up only where what it can at most be,
+    given the mean and variance (k,) of the standardised rows, leaves the matter open.
+    """
+    keep = np.flatnonzero(reference.keep)
+    sigma, alpha = reference.sigma[keep], np.abs(reference.alpha[keep])
+    most = np.abs(mean) + np.sqrt(len(own) * np.maximum(variance, 0.0))
+    covariates = np.abs(rows.z[place_of(own)]).max(axis=0)
+    most = most * sigma + alpha + covariates @ np.abs(reference.beta[:, keep])
+    flat = variance <= (2 * CONSTANT * most / sigma) ** 2
+    near = np.flatnonzero(flat)
+    largest = np.abs(rows.x[np.ix_(own, keep[near])]).max(axis=0)
+    size = np.maximum(largest, alpha[near])
+    flat[near] = variance[near] <= (CONSTANT * size / sigma[near]) ** 2
+    return np.asarray(flat)
 
 
 def _shrunken(

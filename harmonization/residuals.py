@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from harmonization.arrays import Arrays, Floats, entry
 from harmonization.blocks import place_of
 from harmonization.errors import ShapeError
-from harmonization.rows import Rows, centred, check_rows
+from harmonization.rows import Rows, centred, checked_rows
 
 _FIELDS = ("count", "total", "rss")
 
@@ -104,24 +104,24 @@ def residual_sums(
     Raises
     ------
     ShapeError
-        ``beta`` does not fit the rows, or as ``check_rows``.
+        ``beta`` does not fit the rows, or as ``checked_rows``.
     NotFiniteError, BatchError
-        As ``check_rows``.
+        As ``checked_rows``.
     """
-    rows = check_rows(x, z, batch, features=features, names=names)
-    slopes = np.asarray(beta, dtype=np.float64)
-    shape = (rows.z.shape[1], rows.x.shape[1])
-    if slopes.shape != shape:
-        raise ShapeError(
-            f"beta has the shape {slopes.shape}; {shape[0]} covariates and {shape[1]} features "
-            f"need {shape}.",
-            "Pass the beta that solve_beta returned for these columns.",
-        )
-    own = _residuals(rows, slopes, list(rows.groups))
-    if reference_batch is None:
-        return own
-    held = [name for name in rows.groups if name == str(reference_batch).strip()]
-    return ResidualSums(own.count, own.total, own.rss, _residuals(rows, slopes, held))
+    with checked_rows(x, z, batch, features=features, names=names) as rows:
+        slopes = np.asarray(beta, dtype=np.float64)
+        shape = (rows.z.shape[1], rows.x.shape[1])
+        if slopes.shape != shape:
+            raise ShapeError(
+                f"beta has the shape {slopes.shape}; {shape[0]} covariates and {shape[1]} features "
+                f"need {shape}.",
+                "Pass the beta that solve_beta returned for these columns.",
+            )
+        own = _residuals(rows, slopes, list(rows.groups))
+        if reference_batch is None:
+            return own
+        held = [name for name in rows.groups if name == str(reference_batch).strip()]
+        return ResidualSums(own.count, own.total, own.rss, _residuals(rows, slopes, held))
 
 
 def _residuals(rows: Rows, beta: Floats, batches: list[str]) -> ResidualSums:
@@ -130,6 +130,7 @@ def _residuals(rows: Rows, beta: Floats, batches: list[str]) -> ResidualSums:
     for name in batches:
         own = place_of(rows.groups[name])
         x, z = rows.x[own], rows.z[own]
+        rows.look(x)
         inner = centred(x) - centred(z) @ beta
         count += len(x)
         total += x.sum(axis=0) - z.sum(axis=0) @ beta

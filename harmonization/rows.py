@@ -1,14 +1,21 @@
-"""Checks on the rows of one site, before anything is computed from them."""
+"""Checks on the rows of one site, around what is computed from them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harmonization.arrays import Floats
-from harmonization.errors import BatchError, NotFiniteError, ShapeError, named
+from harmonization.errors import (
+    BatchError,
+    HarmonizationError,
+    NotFiniteError,
+    ShapeError,
+    named,
+)
 
 CONSTANT = 1e-12
 """A range below this part of the largest magnitude is rounding, not variation."""
@@ -21,27 +28,40 @@ class Rows:
     Attributes
     ----------
     x : (n, p) float64
-        Features.
+        Features. Who computes with them asks `look` whether they are finite.
     z : (n, q) float64
         Covariate design without intercept; q may be 0.
     groups : dict of str to (n_i,) int
         Row numbers of every batch, batches in sorted order.
+    features : p names, optional
+        Names of the columns of x, for messages.
     """
 
     x: Floats
     z: Floats
     groups: dict[str, NDArray[np.intp]]
+    features: Sequence[str] | None = None
+
+    def look(self, values: Floats) -> None:
+        """Raise NotFiniteError where x has NaN or infinity, as ``values``, made from it, show."""
+        if not all_finite(values):
+            check_finite(self.x, "feature", self.features)
 
 
-def check_rows(
+@contextmanager
+def checked_rows(
     x: ArrayLike,
     z: ArrayLike | None,
     batch: Sequence[object] | NDArray[np.generic],
     *,
     features: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
-) -> Rows:
-    """Check features, covariates and batch labels of one site.
+) -> Iterator[Rows]:
+    """Check features, covariates and batch labels of one site, around the work on them.
+
+    To read a site's rows takes as long as to sum them. So the values of x are not looked at
+    beforehand: what is summed from them shows whether they are finite (`Rows.look`), and they are
+    looked at before any error of the work leaves.
 
     Parameters
     ----------
@@ -54,8 +74,8 @@ def check_rows(
     features, names : sequence of str, optional
         Names of the columns of x and of z, used in messages.
 
-    Returns
-    -------
+    Yields
+    ------
     Rows
 
     Raises
@@ -80,9 +100,14 @@ def check_rows(
             "batch labels.",
             "Pass the same rows, in the same order, to all three.",
         )
-    check_finite(rows, "feature", features)
-    check_finite(design, "covariate", names)
-    return Rows(rows, design, _groups(batch))
+    _check_names(rows, "feature", features)
+    try:
+        check_finite(design, "covariate", names)
+        # By column, a narrow design is summed up many times faster.
+        yield Rows(rows, np.asfortranarray(design), _groups(batch), features)
+    except HarmonizationError:
+        check_finite(rows, "feature", features)
+        raise
 
 
 def check_finite(values: Floats, kind: str, names: Sequence[str] | None = None) -> None:
@@ -104,20 +129,23 @@ def check_finite(values: Floats, kind: str, names: Sequence[str] | None = None) 
     ShapeError
         The number of names is not the number of columns.
     """
-    if names is not None and len(names) != values.shape[1]:
-        raise ShapeError(
-            f"There are {len(names)} {kind} names for {values.shape[1]} columns.",
-            "Pass one name a column, or none at all.",
-        )
-    bad = ~np.isfinite(values)
-    if not bad.any():
+    _check_names(values, kind, names)
+    if all_finite(values):
         return
+    bad = ~np.isfinite(values)
     columns = np.flatnonzero(bad.any(axis=0))
     labels = [f"column {k}" if names is None else names[int(k)] for k in columns]
     raise NotFiniteError(
         f"{int(bad.sum())} values are NaN or infinite, in {kind} {named(labels)}.",
         f"Remove or repair those rows, or leave out the {kind}: ComBat would spread them.",
     )
+
+
+def all_finite(values: Floats) -> bool:
+    """Tell whether no value is NaN or infinite."""
+    # Neither leaves a sum finite. Large values may not either: then each is looked at.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
 def centred(values: Floats) -> Floats:
@@ -138,12 +166,16 @@ def constant_columns(values: Floats) -> NDArray[np.bool_]:
     """Tell which columns of one batch vary by no more than rounding, shape (k,)."""
     if values.shape[0] == 1:
         return np.ones(values.shape[1], dtype=bool)
-    return within_rounding(values.max(axis=0), values.min(axis=0))
-
-
-def within_rounding(high: Floats, low: Floats) -> NDArray[np.bool_]:
-    """Tell which columns vary by no more than rounding, from their extremes (k,)."""
+    high, low = values.max(axis=0), values.min(axis=0)
     return np.asarray(high - low <= CONSTANT * np.maximum(high, -low))
+
+
+def _check_names(values: Floats, kind: str, names: Sequence[str] | None) -> None:
+    if names is not None and len(names) != values.shape[1]:
+        raise ShapeError(
+            f"There are {len(names)} {kind} names for {values.shape[1]} columns.",
+            "Pass one name a column, or none at all.",
+        )
 
 
 def _matrix(values: ArrayLike, what: str) -> Floats:
@@ -163,15 +195,19 @@ def _matrix(values: ArrayLike, what: str) -> Floats:
 
 
 def _groups(batch: Sequence[object] | NDArray[np.generic]) -> dict[str, NDArray[np.intp]]:
-    labels = ["" if _blank(label) else str(label).strip() for label in batch]
-    if "" in labels:
+    # Most labels are plain text, and there are as many as rows.
+    labels = [one.strip() if type(one) is str else _text(one) for one in batch]
+    names = sorted(set(labels))
+    if "" in names:
         raise BatchError(
             f"{labels.count('')} of {len(labels)} rows have no batch label.",
             "Give every row the name of its site or scanner.",
         )
-    array = np.array(labels)
-    return {str(name): np.flatnonzero(array == name) for name in np.unique(array)}
+    numbers = {name: number for number, name in enumerate(names)}
+    codes = np.fromiter(map(numbers.__getitem__, labels), np.intp, len(labels))
+    return {name: np.flatnonzero(codes == number) for name, number in numbers.items()}
 
 
-def _blank(label: object) -> bool:
-    return label is None or (isinstance(label, float) and math.isnan(label))
+def _text(label: object) -> str:
+    blank = label is None or (isinstance(label, float) and math.isnan(label))
+    return "" if blank else str(label).strip()

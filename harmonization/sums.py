@@ -16,10 +16,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harmonization.arrays import Arrays, Floats, entry
-from harmonization.blocks import blocks
+from harmonization.arrays import Arrays, Floats, entry, with_ones
+from harmonization.blocks import FIRST, blocks, place_of, tiled
 from harmonization.errors import ShapeError
-from harmonization.rows import Rows, centred, check_rows, within_rounding
+from harmonization.rows import CONSTANT, Rows, centred, checked_rows, constant_columns
 
 _FIELDS = ("count", "sum_x", "sum_z", "s_zz", "s_zx", "s_xx_diag")
 
@@ -174,20 +174,19 @@ def combat_sums(
     Raises
     ------
     NotFiniteError, ShapeError, BatchError
-        As ``check_rows``.
+        As ``checked_rows``.
 
     References
     ----------
     Johnson, Li & Rabinovic 2007, Biostatistics 8:118 (the model); Chen et al. 2022 (sums in
     place of rows); Frisch-Waugh-Lovell (centring in place of batch columns).
     """
-    rows = check_rows(x, z, batch, features=features, names=names)
-    own = _sums(rows, list(rows.groups))
-    if reference_batch is None:
-        return own
-    held = [name for name in rows.groups if name == str(reference_batch).strip()]
-    block = _sums(rows, held)
-    return replace(own, reference=block)
+    with checked_rows(x, z, batch, features=features, names=names) as rows:
+        own = _sums(rows, list(rows.groups))
+        if reference_batch is None:
+            return own
+        held = [name for name in rows.groups if name == str(reference_batch).strip()]
+        return replace(own, reference=_sums(rows, held))
 
 
 def _sums(rows: Rows, batches: list[str]) -> CombatSums:
@@ -196,38 +195,39 @@ def _sums(rows: Rows, batches: list[str]) -> CombatSums:
     s_zz, s_zx, s_xx = np.zeros((q, q)), np.zeros((q, p)), np.zeros(p)
     for name in batches:
         own = rows.groups[name]
-        z = centred(rows.z[own])
-        own_x, own_zx, own_xx = _within(rows.x, own, z)
+        own_z = rows.z[place_of(own)]
+        z = centred(own_z)
+        own_x, own_zx, own_xx = _within(rows, own, z)
         count += len(own)
         sum_x += own_x
-        sum_z += rows.z[own].sum(axis=0)
+        sum_z += own_z.sum(axis=0)
         s_zz += z.T @ z
         s_zx += own_zx
         s_xx += own_xx
     return CombatSums(count, sum_x, sum_z, s_zz, s_zx, s_xx)
 
 
-def _within(x: Floats, own: NDArray[np.intp], z: Floats) -> tuple[Floats, Floats, Floats]:
+@np.errstate(over="ignore", invalid="ignore")
+def _within(rows: Rows, own: NDArray[np.intp], z: Floats) -> tuple[Floats, Floats, Floats]:
     """Sum a batch's features, and their products with its centred covariates and themselves.
 
-    As with `centred`, features are centred twice (the second time in the sum of squares), and those
-    that are constant in the batch give exact zeros.
+    In one pass: squares are summed about the mean of the first rows (`FIRST`). As with `centred`,
+    features that are constant in the batch give exact zeros.
     """
-    n, p = len(own), x.shape[1]
-    total, high, low = np.zeros(p), np.full(p, -np.inf), np.full(p, np.inf)
-    for place, _ in blocks(own):
-        part = x[place]
-        total += part.sum(axis=0)
-        np.maximum(high, part.max(axis=0), out=high)
-        np.minimum(low, part.min(axis=0), out=low)
-    mean, again = total / n, np.zeros(p)
-    zx, xx = np.zeros((z.shape[1], p)), np.zeros(p)
+    n, p = len(own), rows.x.shape[1]
+    about = rows.x[place_of(own[:FIRST])].mean(axis=0)
+    middle, design = tiled(about, n), with_ones(z)
+    products, xx = np.zeros((design.shape[1], p)), np.zeros(p)
     for place, within in blocks(own):
-        shifted = x[place] - mean
-        again += shifted.sum(axis=0)
-        zx += z[within].T @ shifted
+        part = rows.x[place]
+        shifted = part - middle[: len(part)]
+        products += design[within].T @ shifted
         xx += np.einsum("ij,ij->j", shifted, shifted)
+    rows.look(xx)
+    # Few columns, if any, vary so little, or so much, that their extremes must be looked at.
+    near = np.flatnonzero((np.sqrt(xx / n) <= 10 * CONSTANT * np.abs(about)) | np.isinf(xx))
+    constant = near[constant_columns(rows.x[np.ix_(own, near)])]
+    again, zx = products[0], products[1:]
     xx -= again**2 / n
-    constant = within_rounding(high, low)
     zx[:, constant], xx[constant] = 0.0, 0.0
-    return total, zx, xx
+    return n * about + again, zx, xx
