@@ -56,14 +56,12 @@ patient_score = "mean"
 def rows(out: Path, seeds: Sequence[int] = SEEDS) -> list[Row]:
     """Run what is not there yet, and compare each choice with the study as it is, seed by seed."""
     sites = made_sites(out)
+    roster = "".join(f'[[sites]]\nname = "{site.name}"\nrole = "{site.role}"\n' for site in SITES)
     found: dict[str, list[Path]] = {name: [] for name in CHOICES}
     for seed in seeds:
         for name, choice in CHOICES.items():
             run = out / f"{name.replace(' ', '-')}-{seed}"
             if not (run / "results.json").exists():
-                roster = "".join(
-                    f'[[sites]]\nname = "{site.name}"\nrole = "{site.role}"\n' for site in SITES
-                )
                 text = PROTOCOL.format(seed=seed, choice=choice) + roster
                 run_study(parse_study(text), sites, run)
             found[name].append(run)

@@ -29,11 +29,11 @@ class RunMemory:
 
     def save(self, name: str, arrays: Arrays) -> None:
         """Keep `arrays` under `name`, whole or not at all."""
-        write_arrays(self.folder / f"{name}.safetensors", arrays)
+        write_arrays(self._path(name), arrays)
 
     def holds(self, name: str) -> bool:
         """Say whether anything is kept under `name`."""
-        return (self.folder / f"{name}.safetensors").exists()
+        return self._path(name).exists()
 
     def load(self, name: str) -> Arrays:
         """Read back what was kept.
@@ -43,17 +43,19 @@ class RunMemory:
         RunError
             There is nothing of that name: the coordinator asked out of turn.
         """
-        path = self.folder / f"{name}.safetensors"
-        if not path.exists():
+        if not self.holds(name):
             raise RunError(
                 f"Nothing is kept under '{name}' in this run.",
                 "The coordinator must ask the stages in their order.",
             )
-        return dict(load_file(path))
+        return dict(load_file(self._path(name)))
 
     def forget(self) -> None:
         """Remove what was kept, once the run is over."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
 
 
 @dataclass(frozen=True)

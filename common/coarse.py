@@ -17,6 +17,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from common.secure_sum.fixed_point import LEVELS
 from common.study_tables import Training
 
 Levels = NDArray[np.int8]
@@ -24,8 +25,8 @@ Weights = NDArray[np.float32]
 
 BLOCK = 256
 """So many weights share a scale."""
-TOP = 126
-"""The largest level of a sum of changes. 127 is kept free: a sum that wraps shows no sign of it."""
+TOP = LEVELS.most
+"""The largest level of a sum of changes."""
 MOST_SITES = 63
 """Beyond, half of the range is gone before it is divided."""
 _FULL = 127

@@ -12,7 +12,6 @@ from common.coarse import levels_of, most_levels, refined, step_of
 from common.errors import RunError
 from common.messages import Arrays, TrainQuestion
 from common.study_tables import Training
-from common.trials import settings_of
 
 
 def with_weights(question: TrainQuestion, training: Training) -> TrainQuestion:
@@ -23,14 +22,14 @@ def with_weights(question: TrainQuestion, training: Training) -> TrainQuestion:
     RunError
         They did not come as the study says.
     """
-    if bool(question.levels.size) != (training.transfer == "int8") or (
-        question.levels.size and question.weights.size
-    ):
+    coarse = training.transfer == "int8"
+    as_the_study_says = bool(question.levels.size) == coarse
+    if not as_the_study_says or (coarse and question.weights.size):
         raise RunError(
             f"The weights did not come as training.transfer says, which is '{training.transfer}'.",
             "The coordinator does not follow the study. Speak to it before you go on.",
         )
-    if not question.levels.size:
+    if not coarse:
         return question
     try:
         weights = refined(question.levels, question.scales)
@@ -40,7 +39,11 @@ def with_weights(question: TrainQuestion, training: Training) -> TrainQuestion:
 
 
 def told(
-    change: NDArray[np.float32], slices: int, question: TrainQuestion, context: SiteContext
+    change: NDArray[np.float32],
+    slices: int,
+    question: TrainQuestion,
+    training: Training,
+    context: SiteContext,
 ) -> NDArray[np.int8]:
     """Round the site's share of the change (n,) to levels, and carry over what is left.
 
@@ -52,8 +55,7 @@ def told(
     slices
         Of the site.
     """
-    study = context.study
-    training, sites = settings_of(study, question.trial).training, len(study.training_sites)
+    sites = len(context.study.training_sites)
     step = step_of(training, question.slices, sites)
     carried = _carried_into(question, context.memory)
     wanted = change if carried is None else change + carried

@@ -45,7 +45,8 @@ def answer(question: TrainQuestion, context: SiteContext) -> TrainAnswer:
     _require_plausible(change, slices, question, settings.training)
     levels = np.zeros(0, np.int8)
     if settings.training.transfer == "int8":
-        change, levels = np.zeros(0, np.float32), told(change, slices, question, context)
+        levels = told(change, slices, question, settings.training, context)
+        change = np.zeros(0, np.float32)
     return TrainAnswer(
         slices=slices,
         patients=int(np.unique(rows.patient[trains]).size),

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from common.message_parts import message_of, parts_of
 from common.messages import Hidden
 from common.secure_sum import layout as layouts
-from common.secure_sum.fixed_point import LEVELS, STATISTICS, WEIGHTS, FixedPoint
+from common.secure_sum.fixed_point import LEVELS, STATISTICS, WEIGHTS, DividedRange, FixedPoint
 from common.secure_sum.layout import Entry, NotSummable
 from common.secure_sum.masks import masked
 from common.secure_sum.ring import Ring, add
 
 Answer = TypeVar("Answer")
 
-_FORMATS: tuple[tuple[FixedPoint, bytes], ...] = (
+_FORMATS: tuple[tuple[FixedPoint | DividedRange, bytes], ...] = (
     (STATISTICS, b"statistics"),
     (WEIGHTS, b"weights"),
     (LEVELS, b"levels"),

@@ -30,20 +30,15 @@ class OutOfRange(MyoFedError):
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """A format: `bits` in all (8, 32, 64 or 96), `fraction` of them behind the point."""
+    """A format: `bits` in all (32, 64 or 96), `fraction` of them behind the point."""
 
     bits: int
     fraction: int
 
     @property
     def limbs(self) -> int:
-        """Number of words of an element."""
-        return max(1, self.bits // LIMB_BITS)
-
-    @property
-    def word(self) -> type[np.uint8] | type[np.uint32]:
-        """Type of the words of an element."""
-        return np.uint8 if self.bits < LIMB_BITS else np.uint32
+        """Number of 32-bit words of an element."""
+        return self.bits // LIMB_BITS
 
     def largest(self, terms: int) -> float:
         """Give the bound below which the size of each of `terms` numbers must stay.
@@ -70,8 +65,6 @@ class FixedPoint:
                 "Look for an outlier among the site's values.",
             )
         whole = np.rint(numbers * 2.0**self.fraction)
-        if self.word is np.uint8:
-            return whole.astype(np.int8).view(np.uint8).reshape(-1, 1)
         if self.bits <= MACHINE_BITS:
             words = whole.astype("<i8").view("<u4").reshape(-1, 2)
             return words[:, : self.limbs].astype(np.uint32)
@@ -86,8 +79,7 @@ class FixedPoint:
     def decode(self, total: Ring) -> NDArray[np.float64]:
         """Decode a sum (n, L); numbers (n,)."""
         if self.bits <= MACHINE_BITS:
-            stored = np.dtype(self.word).newbyteorder("<")
-            whole = np.ascontiguousarray(total, stored).view(f"<i{self.bits // 8}")[:, 0]
+            whole = np.ascontiguousarray(total, "<u4").view(f"<i{self.bits // 8}")[:, 0]
             return np.asarray(whole * 2.0**-self.fraction)
         negative = is_negative(total)
         size = total.copy()
@@ -106,13 +98,36 @@ WEIGHTS = FixedPoint(32, 28)
 """Sizes below 8 / K, to 2e-9: for shares of the change of a network's weights."""
 
 
-class Divided(FixedPoint):
-    """A format whose range the sites have divided among themselves before they encode."""
+@dataclass(frozen=True)
+class DividedRange:
+    """Whole numbers of 8 bits, of a range that the sites have divided among themselves beforehand.
 
-    def largest(self, terms: int) -> float:
-        """Give the bound of one number: that the sum stays within it is the sites' care."""
-        return super().largest(1)
+    Each number must be within `most` of zero; that their sum is too is the sites' care, see
+    `common.coarse`. One value is kept free: a sum that wraps shows no sign of it.
+    """
+
+    most: int = 126
+    limbs: int = 1
+
+    def encode(self, values: NDArray[np.number], _terms: int) -> Ring:
+        """Encode whole numbers (n,); (n, 1).
+
+        Raises
+        ------
+        OutOfRange
+            A number is beyond the range.
+        """
+        if values.max(initial=0) > self.most or values.min(initial=0) < -self.most:
+            raise OutOfRange(
+                f"A number is beyond {self.most}, the end of the range.",
+                "The site's share of the range was reckoned wrongly. Report it.",
+            )
+        return values.astype(np.int8).view(np.uint8).reshape(-1, 1)
+
+    def decode(self, total: Ring) -> NDArray[np.int8]:
+        """Decode a sum (n, 1); whole numbers (n,)."""
+        return total[:, 0].view(np.int8)
 
 
-LEVELS = Divided(8, 0)
-"""Whole numbers, their sum below 127 in size: see `common.coarse`."""
+LEVELS = DividedRange()
+"""For the levels of a change of a network's weights."""

@@ -144,8 +144,8 @@ def restored(
             scalars[one.name] = int(np.rint(own[0]))
         elif one.kind == REAL:
             scalars[one.name] = float(own[0])
-        elif one.kind in ("int64", LEVELS_KIND):
-            arrays[one.name] = np.rint(own).astype(one.kind).reshape(one.shape)
+        elif one.kind == "int64":
+            arrays[one.name] = np.rint(own).astype(np.int64).reshape(one.shape)
         else:
             arrays[one.name] = own.astype(one.kind).reshape(one.shape)
     return scalars, arrays

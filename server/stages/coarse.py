@@ -16,8 +16,8 @@ from common.messages import EnrolAnswer, TrainAnswer, TrainQuestion
 from common.study import Study
 from common.study_tables import Training
 from server.firewall import require
+from server.total import Check
 
-Check = Callable[[EnrolAnswer, TrainAnswer], None]
 Judge = Callable[[Mapping[str, TrainAnswer]], dict[str, str]]
 
 
@@ -40,13 +40,13 @@ class CoarseRound:
         change = change_of(answer.levels, self._step())
         return replace(answer, change=change, levels=np.zeros(0, np.int8))
 
-    def checked(self, check: Check) -> Check:
+    def checked(self, check: Check[TrainAnswer]) -> Check[TrainAnswer]:
         """Require levels within a site's part of the range before the rest is checked."""
 
         def both(own: EnrolAnswer, answer: TrainAnswer) -> None:
             require(answer.change.size == 0, "its change is not in levels")
             require(answer.levels.shape == self.exact.weights.shape, "its levels are not all there")
-            reach = int(np.abs(answer.levels.astype(np.int16)).max(initial=0))
+            reach = max(int(answer.levels.max(initial=0)), -int(answer.levels.min(initial=0)))
             require(reach <= self._most(own, answer), "its levels are beyond its part of the range")
             check(own, self.read(answer))
 

@@ -6,15 +6,13 @@ this stays empty. It is for whoever watches the run; no result is made of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from common.errors import MyoFedError
 from common.messages import EnrolAnswer, TrainAnswer
 from common.statistics.auc import auc_from_histogram
 from common.study import Study
-
-Check = Callable[[EnrolAnswer, TrainAnswer], None]
+from server.total import Check
 
 
 @dataclass
@@ -24,7 +22,7 @@ class SiteMeasures:
     study: Study
     _found: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
-    def noting(self, check: Check) -> Check:
+    def noting(self, check: Check[TrainAnswer]) -> Check[TrainAnswer]:
         """Give the check that also notes what an answer that passes it says."""
         if self.study.secure_sum.enabled or self.study.privacy.on:
             return check

@@ -52,7 +52,6 @@ class Trained:
             self.said.append((site, exchange, sent))
             return sent
 
-        self.folder = folder
         self.sites = Sites.make(study, folder / "sites")
         course = Course.over(self.sites, folder / "run", listens)
         self.harmonized = course.harmonize()
