@@ -12,7 +12,7 @@ from common.study import Study
 from common.study_tables import DEADLINES, ROBUST
 from server.dashboard import budget
 from server.dashboard.advice import fix_of, sentence_of
-from server.dashboard.estimate import left_of_training
+from server.dashboard.estimate import Earlier, left_of, pace_of
 from server.dashboard.sites import Around, Cohort, Role, sites_now
 from server.dashboard.snapshot import (
     Curve,
@@ -27,7 +27,7 @@ from server.dashboard.snapshot import (
     StageNow,
     SumsNow,
 )
-from server.dashboard.told import CurveTold, StageTold, Told, Trouble, epoch
+from server.dashboard.told import PACED, CurveTold, StageTold, Told, Trouble, epoch
 from server.network.runs import FAILED, state_of, words
 
 MASKED = (
@@ -45,7 +45,7 @@ class Files:
     """What a run's folder holds beside its events.
 
     `answered` names who has answered the question under way; `held` says whether a process works
-    on the run, `finished` whether there are results.
+    on the run, `finished` whether there are results. `earlier` is a run like it, if there is one.
     """
 
     marker: Mapping[str, Any]
@@ -55,6 +55,7 @@ class Files:
     answered: tuple[str, ...]
     finished: bool
     held: bool
+    earlier: Earlier
 
 
 def snapshot(told: Told, files: Files, online: Mapping[str, bool], now: float) -> Snapshot:
@@ -85,7 +86,7 @@ def snapshot(told: Told, files: Files, online: Mapping[str, bool], now: float) -
         progress=_progress(told, study, state),
         stages=stages,
         question=question,
-        left=_left(told, study, stages, now) if running else None,
+        left=_left(told, files.earlier, stages, now) if running else None,
         sites=sites,
         curves=_curves(told.curves),
         sites_measured=tuple(told.site_curves),
@@ -194,13 +195,17 @@ def _progress(told: Told, study: Study | None, state: RunState) -> float | None:
     return min(1.0, _rounds_done(told) / (study.folds * study.training.rounds))
 
 
-def _left(told: Told, study: Study | None, stages: tuple[StageNow, ...], now: float) -> Left | None:
-    if study is None or told.current != "train":
+def _left(told: Told, earlier: Earlier, stages: tuple[StageNow, ...], now: float) -> Left | None:
+    begun = [number for number, stage in enumerate(stages) if stage.state == "now"]
+    if not begun:
         return None
-    names = [stage.name for stage in stages]
-    later = tuple(names[names.index("train") + 1 :])
-    rounds = study.folds * study.training.rounds - _rounds_done(told)
-    return left_of_training(tuple(told.paces), rounds, now, later)
+    still_open = [stage for stage in stages[begun[0] :] if stage.state != "done"]
+    first, pace = still_open[0], None
+    if first.name in PACED and first.of is not None:
+        done = _rounds_done(told) if first.name == "train" else told.stages[first.name].places
+        pace = pace_of(tuple(told.paces), first.of - done, now)
+    elapsed = 0.0 if first.began is None else max(0.0, now - first.began)
+    return left_of([stage.name for stage in still_open], pace, elapsed, earlier)
 
 
 def _curves(told: Mapping[int, CurveTold]) -> tuple[Curve, ...]:

@@ -105,19 +105,31 @@ def rough(seconds: float) -> str:
     return _rounded(round(seconds / 1800) * 1800)
 
 
+STAGE_WORDS = {"train": "training"}
+"""Stages that have another name in a sentence."""
+
+
 def left_words(left: Left) -> str:
-    """Say how long is left, from what, and what is not counted."""
+    """Say how long is left, and of what if that is not everything."""
     low, high = rough(left.low), rough(left.high)
     span = f"about {high}" if low == high else f"{low} to {high}"
-    return f"{span} of training left"
+    return f"{span} of {_listed(left.covers)} left" if left.uncounted else f"{span} left"
 
 
 def left_basis(left: Left) -> str:
     """Say what the estimate is made from, and what it leaves out."""
-    rounds = "1 round" if left.rounds == 1 else f"{left.rounds} rounds"
-    later = _listed(left.uncounted)
-    beyond = f" Not counted: {later}, of which nothing was measured yet." if later else ""
-    return f"{rounds} at the pace of the last {left.measured}.{beyond}"
+    said = []
+    if left.paced:
+        unit = "round" if left.paced == "train" else "question"
+        count = f"1 {unit}" if left.questions == 1 else f"{left.questions} {unit}s"
+        of = "" if left.paced == "train" else f" of {left.paced}"
+        said.append(f"{count}{of} at the pace of the last {left.measured}.")
+    if left.like:
+        others = _listed(tuple(stage for stage in left.covers if stage != left.paced))
+        said.append(f"{others[:1].upper()}{others[1:]} as in the run {left.like}.")
+    if left.uncounted:
+        said.append(f"Not counted: {_listed(left.uncounted)}, of which nothing was measured yet.")
+    return " ".join(said)
 
 
 def _rounded(seconds: float) -> str:
@@ -130,5 +142,6 @@ def _rounded(seconds: float) -> str:
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
+def _listed(stages: Sequence[str]) -> str:
+    names = [STAGE_WORDS.get(stage, stage) for stage in stages]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pydantic import ValidationError
 from common.errors import WrongUse
 from common.study import Study
 from server.dashboard.assembly import Files, snapshot
+from server.dashboard.earlier import earlier_like
+from server.dashboard.estimate import Earlier
 from server.dashboard.snapshot import Snapshot
 from server.dashboard.told import Told
 from server.journal import AGAIN
@@ -65,16 +68,23 @@ class RunReader:
         clock = time.time() if now is None else now
         for event in self._tail.new():
             self.told.take(event)
+        finished = (self.path / "results.json").exists()
         files = Files(
             marker=self.marker,
             study=self.study,
             cohort=self._cohort.content() or {},
             sets=self._sets.content() or {},
             answered=self._answered(),
-            finished=(self.path / "results.json").exists(),
+            finished=finished,
             held=self._held(clock),
+            earlier=Earlier() if finished else self._earlier,
         )
         return snapshot(self.told, files, online or {}, clock)
+
+    @cached_property
+    def _earlier(self) -> Earlier:
+        """Look once: runs that finish later would tell no more than those already there."""
+        return Earlier() if self.study is None else earlier_like(self.path, self.study)
 
     def _answered(self) -> tuple[str, ...]:
         """Name the sites whose answers to the question under way have come."""

@@ -41,16 +41,23 @@ class QuestionNow:
 
 @dataclass(frozen=True)
 class Left:
-    """How long is left, from the rounds that were measured: `low` and `high` are quartiles.
+    """How long is left; `low` and `high` differ where rounds of this run were measured.
 
-    `covers` names the stage that it is about, `uncounted` the later ones that nothing is known of.
+    Attributes
+    ----------
+    covers : the stages that it is about
+    paced : the stage whose `questions` are left at the pace of the last `measured`; empty if none
+    like : the earlier run of the same protocol that the other stages are taken from; empty if none
+    uncounted : stages to come that nothing is known of
     """
 
     low: float
     high: float
-    rounds: int
+    covers: tuple[str, ...]
+    paced: str
+    questions: int
     measured: int
-    covers: str
+    like: str
     uncounted: tuple[str, ...]
 
 

@@ -12,6 +12,8 @@ from server.dashboard.advice import kind_of
 from server.network.runs import LIFE, words
 
 Event = Mapping[str, Any]
+PACED = ("search", "train")
+"""Stages whose questions are alike and of a known number."""
 REMEMBERED = 20
 """Answers of a site, and rounds of a run, over which medians are taken."""
 
@@ -51,11 +53,12 @@ class SiteTold:
 
 @dataclass
 class StageTold:
-    """What the events say of one stage."""
+    """What the events say of one stage; `places` are questions that differ from the one before."""
 
     began: float | None = None
     seconds: float = 0.0
     questions: int = 0
+    places: int = 0
     ended: bool = False
 
 
@@ -83,7 +86,7 @@ class Told:
     ----------
     stages : by name, in the order in which they began
     question : the event of the question that is under way
-    paces : ends of the last rounds of training, and of what came before the first of them
+    paces : ends of the last questions of the paced stage that is on, and when it began or went on
     rounds : rounds of training that were settled, by fold
     settled : the last question that was settled, by stage; the latest one is the last
     """
@@ -134,7 +137,7 @@ class Told:
         self.current = stage
         # The time between two rounds with an interruption between them says nothing of a round.
         self.paces.clear()
-        if stage == "train" and when is not None:
+        if stage in PACED and when is not None:
             self.paces.append(when)
 
     def _ended(self, stage: str, seconds: float) -> None:
@@ -145,14 +148,17 @@ class Told:
     def _asked(self, event: Event, stage: str, when: float) -> None:
         self.messages += 1
         self.question, self.refused = None, {}
-        self.settled.pop(stage, None)
+        before = self.settled.pop(stage, {})
         self.settled[stage] = event
-        self.stages.setdefault(stage, StageTold()).questions += 1
+        own_stage = self.stages.setdefault(stage, StageTold())
+        own_stage.questions += 1
         failures: Mapping[str, str] = event.get("failures", {})
-        if stage == "train" and "fold" in event:
-            # A question that is put again to other sites is still the same round.
-            if self.rounds.get(event["fold"], 0) < event["round"]:
+        # A question that is put again to other sites is still the same one.
+        if not before or words(dict(before)) != words(dict(event)):
+            own_stage.places += 1
+            if stage in PACED:
                 self.paces.append(when)
+        if stage == "train" and "fold" in event:
             self.rounds[event["fold"]] = int(event["round"])
         for site, own in event.get("sites", {}).items():
             self._traffic(site, own, stage, when - float(event["seconds"]))

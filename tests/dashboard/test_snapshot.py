@@ -359,7 +359,7 @@ def test_an_interruption_is_no_round(made: MadeRun) -> None:
         made.round(0, number)
     left = running(made).left
     assert left is not None
-    assert left.rounds == 4
+    assert left.questions == 4
     assert left.high == pytest.approx(4 * 8.0)
 
 

@@ -1,4 +1,4 @@
-"""How long is left, and what of a patient's privacy is spent."""
+"""What of a patient's privacy is spent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from run_samples import study_of
 
 from common.privacy.of_study import planned_epsilon
 from server.dashboard.budget import spent
-from server.dashboard.estimate import left_of_training
 
 PRIVATE: dict[str, Any] = {
     "privacy": {
@@ -41,20 +40,3 @@ def test_the_budget_spent_grows_to_what_was_planned(folds: int) -> None:
     assert epsilons[0] == 0.0
     assert epsilons[-1] == pytest.approx(planned_epsilon(study), rel=1e-9)
     assert spent(study_of(3), {}, 0, False) is None
-
-
-def test_time_left_is_that_of_the_rounds_that_are_left() -> None:
-    ends = [0.0, 30.0, 40.0, 50.0, 60.0]
-    found = left_of_training(ends, 5, 60.0, ("fuse",))
-    assert found is not None
-    # The first round, which also loads, does not count.
-    assert (found.low, found.high, found.measured) == (50.0, 50.0, 3)
-    under_way = left_of_training(ends, 5, 66.0, ())
-    assert under_way is not None
-    assert under_way.low == pytest.approx(44.0)
-    overdue = left_of_training(ends, 5, 1000.0, ())
-    assert overdue is not None
-    # However long the round under way takes, those behind it take what rounds take.
-    assert overdue.low == pytest.approx(40.0)
-    assert left_of_training([0.0, 30.0], 5, 31.0, ()) is None
-    assert left_of_training(ends, 0, 61.0, ()) is None
