@@ -26,6 +26,7 @@ from server.delivery import Delivery, Post
 from server.directory import Directory, Present
 from server.firewall import Implausible
 from server.journal import Answers, Exchange
+from server.patience import Patience
 from server.run import RunFolder
 
 Answer = TypeVar("Answer")
@@ -35,8 +36,6 @@ Check = Callable[[str, Answer], None]
 Judge = Callable[[Answers[Answer]], dict[str, str]]
 """Says which answers are of no use beside the others, and why, by site."""
 
-PULL_SECONDS = 0.02
-"""How long to wait before looking for answers again."""
 GRACE_SECONDS = 5.0
 """How long a site that was late before is given once all others have answered."""
 COME_BACK = frozenset({"worker-unreachable"})
@@ -55,6 +54,7 @@ class Federation:
         self.watch = watch
         self.stop = stop
         self.late: set[str] = set()
+        self._patience = Patience()
         self._returned: set[str] = set()
         self._overdue: dict[str, tuple[str, Present | None]] = {}
 
@@ -128,6 +128,7 @@ class Federation:
     ) -> tuple[list[str], dict[str, str]]:
         """Wait for the answers and decide who counts."""
         started = time.monotonic()
+        alike = f"{question.stage} {details_of(question).get('step', '')}"
         self._hear_the_overdue()
         done = exchange.answered(sites)
         delivery = Delivery(
@@ -136,7 +137,7 @@ class Federation:
             letter,
             f"query.{question.stage}",
             [site for site in sites if site not in done],
-            self._pause,
+            lambda: self._wait(self._patience.pause(alike, time.monotonic() - started)),
             self._busy,
         )
         received: dict[str, int] = {}
@@ -162,6 +163,8 @@ class Federation:
                 # The others may take an hour yet: whoever watches should not wait as long.
                 self.run.event(event="refused", stage=question.stage, **details_of(question),
                                site=site, reason=refused[site])  # fmt: skip
+        if seconds:
+            self._patience.learn(alike, min(seconds.values()))
         missing = refused | delivery.failed | self._overdue_of(delivery)
         counted = exchange.answered(sites)
         quarantined: dict[str, str] = {}
@@ -290,9 +293,8 @@ class Federation:
         for site, reason in sorted(missing.items()):
             self.watch(question.stage, f"without {site}: {reason}")
 
-    def _pause(self) -> None:
-        """Wait a moment for answers."""
-        self.stop.wait(PULL_SECONDS)
+    def _wait(self, seconds: float) -> None:
+        self.stop.wait(seconds)
         self._end_if_stopped()
 
     def _end_if_stopped(self) -> None:

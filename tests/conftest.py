@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from server import delivery, federation
+from server import delivery, patience
 
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[None]:
     """A coordinator that looks for answers all the time: its sites are in this very process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(federation, "PULL_SECONDS", 0.001)
+        patch.setattr(patience, "SHORT_SECONDS", 0.001)
         patch.setattr(delivery, "LOOK_SECONDS", 0.0)
         yield

@@ -34,6 +34,7 @@ width = 0.05
 strategy = "fedavgm"
 rounds = {rounds}
 averaged_rounds = 2
+{training}
 [fusion]
 sizes = [2, 4]
 inverse_penalties = [0.3, 1.0]
@@ -46,9 +47,9 @@ EXTERNAL = "dorpat"
 Build = Callable[..., Consortium]
 
 
-def study_text(extra: str = "", tables: str = "", rounds: int = 3) -> str:
+def study_text(extra: str = "", tables: str = "", rounds: int = 3, training: str = "") -> str:
     """The protocol without its roster, which the coordinator knows once the sites are admitted."""
-    return STUDY.format(extra=extra, tables=tables, rounds=rounds)
+    return STUDY.format(extra=extra, tables=tables, rounds=rounds, training=training)
 
 
 def roster_text(sites: Path) -> str:
@@ -131,12 +132,13 @@ def build(measured_sites: Path) -> Iterator[Build]:
             extra: str = "",
             tables: str = "",
             rounds: int = 3,
+            training: str = "",
             host: str = "localhost",
             prepare: Callable[[Path], None] = lambda root: None,
         ) -> Consortium:
             root = Path(folder) / str(len(made))
             root.mkdir()
-            protocol = study_text(extra, tables, rounds)
+            protocol = study_text(extra, tables, rounds, training)
             sites = copied(measured_sites, root)
             consortium = Consortium(root, protocol, sites, EXTERNAL, host=host)
             prepare(root)
