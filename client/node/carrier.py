@@ -5,9 +5,8 @@ process would unpack the app that the coordinator sent and run it. Here the app 
 installed one, always; what the coordinator sends is never unpacked. And if it is not what the
 installed release sends, byte for byte, the question is not carried at all.
 
-It is a thread of the SuperNode's process: the two live and die together, and the SuperNode's loop
-wakes it, so nothing is polled. It speaks to the SuperNode over the Runtime API on the loopback
-interface, whose task claims are signed with a secret that never leaves this process.
+It is a thread of the SuperNode's process: the two live and die together, the SuperNode's loop wakes
+it, so nothing is polled, and it calls the handlers of the Runtime API itself.
 """
 
 from __future__ import annotations
@@ -16,34 +15,26 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import cast
 
-import httpx
 from flwr.app import Error, Message
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode, SubStatus
-from flwr.proto.runtime_pb2 import (
-    AcquireTaskRequest,
-    AcquireTaskResponse,
-    SendTaskHeartbeatRequest,
-)
-from flwr.proto.task_pb2 import Task
 from flwr.supercore.constant import TaskType
 from flwr.supercore.heartbeat import HeartbeatSender
-from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, SuperExecAuthHttpInterceptor
 from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode.nodestate import NodeState
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
 from client.node.checked_app import ForeignApp, require_ours
+from client.node.runtime import TaskRuntime, claimed
 from common.errors import MyoFedError
 from common.messages import Refusal
 from common.records import refusal_record
 
-CLAIM = "/flwr.proto.Runtime/AcquireTask"
 TAKEN = (TaskType.CLIENT_APP, TaskType.AGENT_APP)
 """Of these only the first is carried. The other is answered with a refusal, because the SuperNode
 would wait for an answer for ever."""
-
-CLAIM_AGAIN_SECONDS = 1.0
 
 NOT_CARRIED = "This site answers the questions of a study only."
 
@@ -64,10 +55,8 @@ class Carrier:
 
     Parameters
     ----------
-    address
-        Of the SuperNode's Runtime API.
-    secret
-        By which the SuperNode knows that a claim of a task is the carrier's.
+    state
+        Gives the SuperNode's state: it has one when its loop calls for the first time.
     app
         The installed ClientApp.
     broken
@@ -75,17 +64,15 @@ class Carrier:
     """
 
     def __init__(
-        self, address: str, secret: bytes, app: ClientApp, broken: Callable[[], None]
+        self, state: Callable[[], NodeState], app: ClientApp, broken: Callable[[], None]
     ) -> None:
-        self._address = address
+        self._state = state
         self._app = app
         self._broken = broken
         self._wanted = threading.Event()
         self._brought = threading.Event()
-        self._under_way: set[str] = set()
+        self._under_way: set[int] = set()
         self._claimed = float("-inf")
-        signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={CLAIM})
-        self._claims = RuntimeHttpClient.from_server_address(address, True, None, [signed])
 
     def start(self) -> None:
         """Begin to wait for the first call."""
@@ -94,8 +81,7 @@ class Carrier:
     def wait(self, seconds: float) -> None:
         """Carry what there is to carry; come back when an answer is there, or after the seconds.
 
-        Nothing is claimed before the first call: it comes from the SuperNode's own loop, when its
-        Runtime API is up, so no other process can stand in for it on that port.
+        Nothing is claimed before the first call, which comes from the SuperNode's own loop.
         """
         self._wanted.set()
         self._brought.wait(seconds)
@@ -110,53 +96,44 @@ class Carrier:
                     # The loop wakes the carrier all the while it waits for this very answer.
                     continue
                 self._claimed = time.monotonic()
-                while (claim := self._claim()) is not None:
-                    self._under_way.add(claim.token)
-                    bearer = (claim.token, claim.task)
-                    threading.Thread(target=self._carry_apart, args=bearer, daemon=True).start()
+                state = self._state()
+                while (task := claimed(state, TAKEN)) is not None:
+                    self._under_way.add(task.task_id)
+                    runtime = TaskRuntime(state, task)
+                    threading.Thread(target=self._carry_apart, args=(runtime,), daemon=True).start()
         except BaseException:
             log.exception("The carrier ended.")
             self._broken()
 
-    def _carry_apart(self, token: str, task: Task) -> None:
+    def _carry_apart(self, runtime: TaskRuntime) -> None:
         try:
-            self._carry(token, task)
-            self._under_way.discard(token)
+            self._carry(runtime)
+            self._under_way.discard(runtime.task.task_id)
         except BaseException:
             # The SuperNode's loop would wait for this one answer until it is started anew.
             log.exception("The carrier ended.")
             self._broken()
 
-    def _claim(self) -> AcquireTaskResponse | None:
-        """Claim the next question; None if there is none, or the SuperNode did not take part."""
-        try:
-            claim = self._claims.AcquireTask(AcquireTaskRequest(supported_task_types=TAKEN))
-        except httpx.HTTPError as error:
-            log.error("The SuperNode gave no question away: %s", error)
-            time.sleep(CLAIM_AGAIN_SECONDS)
-            return None
-        return claim if claim.HasField("task") and claim.token else None
-
-    def _carry(self, token: str, task: Task) -> None:
+    def _carry(self, runtime: TaskRuntime) -> None:
         """Carry one question; whatever happens, the SuperNode is told that it is over."""
-        bearing = [RuntimeTokenHttpInterceptor(token)]
-        with RuntimeHttpClient.from_server_address(self._address, True, None, bearing) as client:
-            heartbeat = HeartbeatSender(lambda: _beat(client))
-            heartbeat.start()
-            status = SubStatus.FAILED
-            try:
-                message, context, _, sent = pull_task_input(client)
-                if task.type != TaskType.CLIENT_APP:
-                    reply = _refusal(message)
-                else:
-                    reply = self._answer(message, context, sent.content)
-                push_message(client, reply, context)
-                self._brought.set()
-                status = SubStatus.COMPLETED
-            finally:
-                push_task_output(client, context=None, sub_status=status, details="")
-                if heartbeat.is_running:
-                    heartbeat.stop()
+        # Flower's functions only call what a `TaskRuntime` has.
+        client = cast(RuntimeHttpClient, runtime)
+        heartbeat = HeartbeatSender(runtime.beat)
+        heartbeat.start()
+        status = SubStatus.FAILED
+        try:
+            message, context, _, sent = pull_task_input(client)
+            if runtime.task.type != TaskType.CLIENT_APP:
+                reply = _refusal(message)
+            else:
+                reply = self._answer(message, context, sent.content)
+            push_message(client, reply, context)
+            self._brought.set()
+            status = SubStatus.COMPLETED
+        finally:
+            push_task_output(client, context=None, sub_status=status, details="")
+            if heartbeat.is_running:
+                heartbeat.stop()
 
     def _answer(self, message: Message, context: object, sent: bytes) -> Message:
         try:
@@ -176,14 +153,3 @@ class Carrier:
 
 def _refusal(message: Message) -> Message:
     return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, NOT_CARRIED), reply_to=message)
-
-
-def _beat(client: RuntimeHttpClient) -> bool:
-    """Tell the SuperNode that the task goes on. A task that it gave up is not worth more tries."""
-    try:
-        client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
-    except httpx.TransportError:
-        return False
-    except httpx.HTTPStatusError:
-        return True
-    return True

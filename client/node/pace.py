@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from client.node.runtime import READ as RUNTIME
 from common.flower_objects import READ as OBJECTS
 from common.flower_objects import quicken_objects
 from common.flower_source import changed
@@ -35,16 +36,13 @@ READ = {
     "flwr.supernode.runtime.run_clientapp:push_message": "07cb512c93e0",
     "flwr.supernode.runtime.run_clientapp:push_task_output": "9206407456e7",
     "flwr.supercore.heartbeat:HeartbeatSender": "27714c8e3512",
-    "flwr.supercore.interceptors.http.superexec_auth:SuperExecAuthHttpInterceptor": "c11135b67c20",
-    "flwr.supercore.retry.http_retry:make_simple_http_retry_invoker": "49e12326a4b1",
-    "flwr.supercore.runtime.runtime_http_client:RuntimeHttpClient": "9d66e89a6205",
 }
 """What the node relies on, and the hash of the source of each as it was read."""
 
 
 def differences() -> list[str]:
     """Name what is not as it was read; empty if the node may go at its own pace."""
-    return changed(READ) or changed(OBJECTS)
+    return changed(READ) or changed(RUNTIME) or changed(OBJECTS)
 
 
 class Pace:

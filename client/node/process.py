@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from client.node.preflight import await_coordinator, obstacle
-from client.node.stock import LOOPBACK, arguments, environment, free_port
+from client.node.stock import arguments, environment, free_port
 from client.node.words import CONNECTED, WAITING, Words
 from client.rooms import NodeRoom, NodeSettings
 from common.errors import MyoFedError, WrongUse
@@ -84,18 +84,20 @@ def _run_resident(room: NodeRoom, settings: NodeSettings, words: Words) -> int:
     from client.app import app
     from client.node.carrier import Carrier
     from client.node.pace import quicken
+    from client.node.runtime import states_of_this_process
 
     _log_to_stderr()
     update_console_handler(timestamps=True, colored=False)
-    secret, port = secrets.token_bytes(32), free_port()
-    carrier = Carrier(f"{LOOPBACK}:{port}", secret, app, broken=_end)
+    carrier = Carrier(states_of_this_process(), app, broken=_end)
     threading.excepthook = lambda what: _lost(words, what)
     connected = f"Connected to the coordinator at {settings.coordinator}."
     quicken(idle=lambda: words.say(CONNECTED, connected), awaiting=carrier.wait)
     FLOWER_LOGGER.addHandler(_Connection(room, words, connected))
     carrier.start()
-    given = arguments(room, settings, port)
-    given += ["--isolation", "process", "--superexec-auth-secret-file", _readable_once(secret)]
+    given = arguments(room, settings, free_port())
+    # Over HTTP nobody can claim a question: the secret that is asked for is known to nobody.
+    lost = _readable_once(secrets.token_bytes(32))
+    given += ["--isolation", "process", "--superexec-auth-secret-file", lost]
     sys.argv = ["flower-supernode", *given]
     code: object = 1
     try:

@@ -1,9 +1,9 @@
 """What Flower's SuperLink does at each request, without the part that has no effect here.
 
-Four of its nine middlewares act on the Control interface only, and look at every piece of a message
-to find that it is not for them. SQLite, as Flower sets it up, copies each part of a message from
-its log to the database at once, and Debian's overwrites with zeros what is deleted. On a round that
-trains little that is a sixth of the SuperLink's work.
+Seven of its nine middlewares act on one interface only, or on none without a plugin that is not
+there, and look at every piece of a message to find that out. SQLite, as Flower sets it up, copies
+each part of a message from its log to the database at once, and Debian's overwrites with zeros what
+is deleted. On a round that trains little that is a fifth of the SuperLink's work.
 """
 
 from __future__ import annotations
@@ -17,6 +17,20 @@ from common.flower_source import changed
 from server.network.guard import Family
 
 _CONTROL = "flwr.superlink.routers.control.middlewares"
+_FLEET = "flwr.superlink.routers.fleet"
+_TRACING = "flwr.supercore.routers.runtime.tracing:RuntimeTracingMiddleware"
+NOWHERE = "nowhere"
+FOR = {
+    f"{_CONTROL}:ControlSensitiveResponseMiddleware": Family.CONTROL.value,
+    f"{_CONTROL}:ControlAuthenticationMiddleware": Family.CONTROL.value,
+    f"{_CONTROL}:ControlLicenseMiddleware": Family.CONTROL.value,
+    f"{_CONTROL}:ControlEventLogMiddleware": Family.CONTROL.value,
+    f"{_FLEET}.node_auth:NodeAuthMiddleware": Family.FLEET.value,
+    # It has no plugin to write events with: see `flower_application`.
+    f"{_FLEET}.middlewares:FleetEventLogMiddleware": NOWHERE,
+    _TRACING: Family.RUNTIME.value,
+}
+"""Where each middleware acts, by how the path begins; elsewhere it is passed by."""
 READ = {
     f"{_CONTROL}:ControlSensitiveResponseMiddleware": "25cca9386003",
     f"{_CONTROL}:ControlAuthenticationMiddleware": "1495e41d9bbb",
@@ -25,38 +39,44 @@ READ = {
     f"{_CONTROL}:_is_control_path": "bfb5469e9013",
     f"{_CONTROL}:_is_control_auth_route": "29389e405457",
     f"{_CONTROL}:_is_control_sensitive_route": "aae3ed426e1e",
+    f"{_FLEET}.node_auth:NodeAuthMiddleware": "36b9ef8b482a",
+    f"{_FLEET}.middlewares:FleetEventLogMiddleware": "4466ecde96fb",
+    _TRACING: "4f574b47f7f3",
 }
-"""The middlewares that are passed by, and the hash of the source of each as it was read."""
+"""The hash of the source of each as it was read."""
 
 LOG_PAGES = 16_384
 """Pages of 4 KB after which SQLite copies its log to the database; by default 1,000, less than one
 part of a message."""
 
 
-class ControlOnly:
-    """A middleware that is passed by unless a request is for Control."""
+class Only:
+    """A middleware that is passed by unless a request's path begins with `where`."""
 
-    def __init__(self, app: ASGIApp, kind: Any) -> None:
+    def __init__(self, app: ASGIApp, kind: Any, where: str) -> None:
         self.passed_by = app
         self.app: ASGIApp = kind(app)
+        self.where = where
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, to the middleware or to what is behind it."""
-        other = scope["type"] == "http" and not scope["path"].startswith(Family.CONTROL.value)
+        other = scope["type"] == "http" and not scope["path"].startswith(self.where)
         await (self.passed_by if other else self.app)(scope, receive, send)
 
 
 def lighten(application: Any) -> bool:
-    """Let each middleware for Control see nothing else; say whether this was done.
+    """Let each middleware see only requests that it acts on; say whether this was done.
 
     It is not done to another Flower than the one whose source was read.
     """
     if changed(READ):
         return False
-    names = {place.partition(":")[2] for place in READ}
+    where = {place.partition(":")[2]: path for place, path in FOR.items()}
     held: list[Middleware] = application.user_middleware
     held[:] = [
-        Middleware(ControlOnly, one.cls) if one.cls.__name__ in names else one  # type: ignore[attr-defined]
+        Middleware(Only, one.cls, where[one.cls.__name__])  # type: ignore[attr-defined]
+        if one.cls.__name__ in where  # type: ignore[attr-defined]
+        else one
         for one in held
     ]
     return True

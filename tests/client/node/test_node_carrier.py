@@ -6,12 +6,10 @@ import threading
 import time
 from typing import Any
 
-import httpx
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.constant import SubStatus
-from flwr.proto.runtime_pb2 import AcquireTaskResponse
 from flwr.proto.task_pb2 import Task
 from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
@@ -26,37 +24,30 @@ SECRET = "Patient P07-Smith in /data/hospital/P07.nii.gz"
 
 
 class Runtime:
-    """Stands in for the client of the SuperNode's Runtime API, and for what speaks through it."""
+    """Stands in for the SuperNode's handlers, and for what speaks to them."""
 
     def __init__(self) -> None:
         self.waiting: list[str] = []
         self.replies: list[Message] = []
         self.outputs: list[str] = []
         self.pull_error: Exception | None = None
-        self.claim_errors: list[Exception] = []
         self.sent = bundle()
         self.beats = 0
 
-    def from_server_address(self, *_: Any) -> Runtime:
+    def of_task(self, state: object, task: Task) -> Runtime:
+        self.task = task
         return self
 
-    def __enter__(self) -> Runtime:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to close."""
-
-    def AcquireTask(self, request: Any) -> AcquireTaskResponse:
-        if self.claim_errors:
-            raise self.claim_errors.pop()
+    def claimed(self, state: object, types: tuple[str, ...]) -> Task | None:
         if not self.waiting:
-            return AcquireTaskResponse()
+            return None
         kind = self.waiting.pop(0)
-        assert kind in request.supported_task_types
-        return AcquireTaskResponse(task=Task(task_id=1, type=kind), token="token")
+        assert kind in types
+        return Task(task_id=1, type=kind)
 
-    def SendTaskHeartbeat(self, _: Any) -> None:
+    def beat(self) -> bool:
         self.beats += 1
+        return True
 
     def pull_task_input(self, _: Any) -> tuple[Message, Context, None, Fab]:
         if self.pull_error is not None:
@@ -79,11 +70,15 @@ class Runtime:
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
     made = Runtime()
-    monkeypatch.setattr(module, "RuntimeHttpClient", made)
-    monkeypatch.setattr(module, "CLAIM_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(module, "TaskRuntime", made.of_task)
+    monkeypatch.setattr(module, "claimed", made.claimed)
     for name in ("pull_task_input", "push_message", "push_task_output"):
         monkeypatch.setattr(module, name, getattr(made, name))
     return made
+
+
+def no_state() -> Any:
+    """The stand-in needs none."""
 
 
 def app_that(raises: Exception | None = None) -> ClientApp:
@@ -102,7 +97,7 @@ def carry(runtime: Runtime, app: ClientApp, *kinds: str) -> bool:
     """Let the carrier take what waits; whether it broke."""
     broken = threading.Event()
     runtime.waiting = list(kinds)
-    carrier = Carrier("127.0.0.1:1", b"secret", app, broken.set)
+    carrier = Carrier(no_state, app, broken.set)
     carrier.start()
     assert runtime.waiting == list(kinds), "nothing is claimed before the first call"
     for _ in range(500):
@@ -119,7 +114,7 @@ def test_questions_are_carried_one_after_the_other(runtime: Runtime) -> None:
 
 
 def test_who_waits_comes_back_with_the_answer(runtime: Runtime) -> None:
-    carrier = Carrier("127.0.0.1:1", b"secret", app_that(), lambda: None)
+    carrier = Carrier(no_state, app_that(), lambda: None)
     carrier.start()
     runtime.waiting = [TaskType.CLIENT_APP]
     begun = time.monotonic()
@@ -164,23 +159,3 @@ def test_a_question_that_cannot_be_answered_at_all_ends_the_node(runtime: Runtim
     runtime.pull_error = RuntimeError("No messages received from Runtime API")
     assert carry(runtime, app_that(), TaskType.CLIENT_APP)
     assert runtime.outputs == [SubStatus.FAILED]
-
-
-def test_a_refused_claim_is_tried_again(runtime: Runtime) -> None:
-    runtime.claim_errors = [httpx.ConnectError("refused"), httpx.ReadTimeout("slow")]
-    assert not carry(runtime, app_that(), TaskType.CLIENT_APP)
-    assert runtime.outputs == [SubStatus.COMPLETED]
-
-
-def test_a_heartbeat_that_fails_ends_nothing(runtime: Runtime) -> None:
-    assert module._beat(runtime)  # type: ignore[arg-type]
-    for error, again in (
-        (httpx.ConnectError("refused"), False),
-        (httpx.HTTPStatusError("gone", request=None, response=None), True),  # type: ignore[arg-type]
-    ):
-
-        def fail(_: Any, error: Exception = error) -> None:
-            raise error
-
-        runtime.SendTaskHeartbeat = fail  # type: ignore[method-assign]
-        assert module._beat(runtime) is again  # type: ignore[arg-type]

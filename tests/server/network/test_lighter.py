@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from server.network import lighter as module
-from server.network.lighter import ControlOnly, lighten, lighten_database
+from server.network.lighter import FOR, NOWHERE, Only, lighten, lighten_database
 
 
 class Marks:
@@ -28,25 +28,25 @@ class Marks:
 
 
 @pytest.mark.parametrize(
-    ("kind", "path", "seen"),
+    ("where", "kind", "path", "seen"),
     [
-        ("http", "/v1/control/start-run", True),
-        ("http", "/v1/fleet/push-object", False),
-        ("http", "/v1/runtime/pull-messages", False),
-        ("http", "/health", False),
-        ("lifespan", "", True),
+        ("/v1/control/", "http", "/v1/control/start-run", True),
+        ("/v1/control/", "http", "/v1/fleet/push-object", False),
+        ("/v1/control/", "http", "/health", False),
+        ("/v1/control/", "lifespan", "", True),
+        ("/v1/fleet/", "http", "/v1/fleet/push-object", True),
+        ("/v1/fleet/", "http", "/v1/runtime/pull-messages", False),
+        (NOWHERE, "http", "/v1/fleet/push-object", False),
     ],
 )
-def test_a_middleware_for_control_sees_what_is_for_control(
-    kind: str, path: str, seen: bool
-) -> None:
+def test_a_middleware_sees_what_it_acts_on(where: str, kind: str, path: str, seen: bool) -> None:
     reached: list[Any] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         reached.append(scope)
 
     async def play() -> None:
-        await ControlOnly(application, Marks)({"type": kind, "path": path}, None, None)  # type: ignore[arg-type]
+        await Only(application, Marks, where)({"type": kind, "path": path}, None, None)  # type: ignore[arg-type]
 
     asyncio.run(play())
     assert len(reached) == 1
@@ -62,17 +62,18 @@ class Application:
         self.user_middleware: list[Middleware] = _get_middleware()
 
 
-def test_only_the_middlewares_for_control_are_wrapped() -> None:
+def test_each_middleware_for_one_interface_is_wrapped() -> None:
     before, after = Application(), Application()
     assert lighten(after)
+    where = {place.partition(":")[2]: path for place, path in FOR.items()}
     for one, other in zip(before.user_middleware, after.user_middleware, strict=True):
         name = one.cls.__name__  # type: ignore[attr-defined]
-        if name.startswith("Control"):
-            assert (other.cls, other.args) == (ControlOnly, (one.cls,))
+        if name in where:
+            assert (other.cls, other.args) == (Only, (one.cls, where[name]))
         else:
             assert other.cls is one.cls
     kinds = [one.cls for one in after.user_middleware]
-    assert kinds.count(ControlOnly) == 4
+    assert kinds.count(Only) == len(FOR)
     assert BaseHTTPMiddleware in kinds
 
 
@@ -81,7 +82,7 @@ def test_another_flower_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module.READ, place, "another")
     application = Application()
     assert not lighten(application)
-    assert ControlOnly not in [one.cls for one in application.user_middleware]
+    assert Only not in [one.cls for one in application.user_middleware]
 
 
 def test_databases_opened_from_now_on_are_set_up(tmp_path: Path) -> None:
