@@ -2,8 +2,9 @@
 
 Each benchmark runs in a process of its own, one after the other, and gives rows: a ratio against
 something that does the same work, measured several times in this very run. The table is printed and
-written to benchmarks/results.json, with the machine, the versions and the time. docs/performance.md
-says what each row means. Nothing else should run meanwhile; it takes about an hour and a half.
+written to benchmarks/results.json, each row with its benchmark, machine, versions and time; with
+--only the others stay as they were. docs/performance.md says what each row means. Nothing else should
+run meanwhile; it takes about an hour and a half.
 """
 
 from __future__ import annotations
@@ -60,36 +61,34 @@ def main() -> None:
     if given.child:
         out = given.out / given.child
         measured = BENCHMARKS[given.child](import_module(given.child), out, given.data)
-        write_json(given.out / f"{given.child}.json", [row.content() for row in measured])
+        told = {
+            "benchmark": given.child,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine_in_words(),
+            "versions": package_versions(),
+        }
+        write_json(given.out / f"{given.child}.json", [told | row.content() for row in measured])
         return
     given.out.mkdir(parents=True, exist_ok=True)
+    held = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
     for name in given.only or BENCHMARKS:
         print(f"{name} ...", flush=True)
         command = [sys.executable, __file__, str(given.out), "--child", name]
         if given.data is not None:
             command += ["--data", str(given.data)]
         subprocess.run(command, check=True)
-    found = [row for name in BENCHMARKS for row in rows_of(given.out / f"{name}.json")]
-    found += NOT_MEASURED
-    show(found)
-    write_json(
-        RESULTS,
-        {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine_in_words(),
-            "versions": package_versions(),
-            "rows": [row.content() for row in found],
-        },
-    )
+        # Written after each, so that one which is interrupted loses no other.
+        measured = json.loads((given.out / f"{name}.json").read_text(encoding="utf-8"))
+        held = [row for row in held if row["benchmark"] != name] + measured
+        held.sort(key=lambda row: list(BENCHMARKS).index(row["benchmark"]))
+        write_json(RESULTS, held)
+    show([*map(row_of, held), *NOT_MEASURED])
 
 
-def rows_of(path: Path) -> list[Row]:
-    """Read what a benchmark measured, in this run or in one before it; none if it never ran."""
-    if not path.exists():
-        return []
-    held = json.loads(path.read_text(encoding="utf-8"))
+def row_of(held: dict[str, Any]) -> Row:
+    """Read a row that a benchmark measured, in this run or in one before it."""
     names = ("name", "against", "unit", "goal", "values", "detail", "at_most")
-    return [Row(**{name: row[name] for name in names}) for row in held]
+    return Row(**{name: held[name] for name in names})
 
 
 if __name__ == "__main__":
