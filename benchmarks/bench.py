@@ -2,8 +2,8 @@
 
 Each benchmark runs in a process of its own, one after the other, and gives rows: a ratio against
 something that does the same work, measured several times in this very run. The table is printed and
-written to benchmarks/results.json, each row with its benchmark, machine, versions and time; with
---only the others stay as they were. docs/performance.md says what each row means. Nothing else should
+written to benchmarks/results.json, each row with its machine, versions and time; with --only the
+others stay as they were. docs/performance.md says what each row means. Nothing else should
 run meanwhile; it takes about an hour and a half.
 """
 
