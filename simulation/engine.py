@@ -72,13 +72,17 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     with _ctrl_c_sets(stop), warnings.catch_warnings(), holding(run), exporting(run):
         warnings.simplefilter("ignore")
         run.event(event=BEGAN)
-        with engine_processes(processes):
-            run_simulation(
-                server,
-                client,
-                num_supernodes=len(folders),
-                backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
-            )
+        try:
+            with engine_processes(processes):
+                run_simulation(
+                    server,
+                    client,
+                    num_supernodes=len(folders),
+                    backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
+                )
+        except Exception as error:
+            # The engine's own: whoever watches the run's events is told of it as well.
+            failures.append(error)
         _tell_the_end(run, failures)
     if failures:
         for site, said in logs.failures().items():

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from federation_run import NAMES, quiet, tiny_study
 
 from common.errors import RunError
+from server.network.runs import FAILED
+from server.run import RunFolder
+from simulation.engine import federate
 from simulation.processes import TRIES, engine_processes
 
 
@@ -30,3 +36,21 @@ def test_ray_is_tried_again(monkeypatch: pytest.MonkeyPatch, failures: int) -> N
         with engine_processes(3):
             told.append("inside")
         assert told == ["init", "shutdown"] * failures + ["init", "inside", "shutdown"]
+
+
+def test_the_run_tells_that_the_engine_did_not_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import ray
+
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", init)
+    run = RunFolder.begin(tmp_path / "run", tiny_study())
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+    with pytest.raises(RunError, match="did not start"):
+        federate(run, {name: tmp_path / name for name in NAMES}, ["one"], quiet)
+    assert run.events()[-1]["event"] == FAILED
+    assert "did not start" in run.events()[-1]["what"]
