@@ -14,6 +14,8 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.flower_source import changed
+from server.network.flat import READ as STREAMING
+from server.network.flat import Flat
 from server.network.guard import Family
 
 _CONTROL = "flwr.superlink.routers.control.middlewares"
@@ -42,6 +44,8 @@ READ = {
     f"{_FLEET}.node_auth:NodeAuthMiddleware": "36b9ef8b482a",
     f"{_FLEET}.middlewares:FleetEventLogMiddleware": "4466ecde96fb",
     _TRACING: "4f574b47f7f3",
+    "flwr.supercore.protobuf.translation:ProtobufTranslationMiddleware": "5ff23a6fdd06",
+    "flwr.supercore.error.http:http_error_translator": "63e39a121204",
 }
 """The hash of the source of each as it was read."""
 
@@ -55,7 +59,7 @@ class Only:
 
     def __init__(self, app: ASGIApp, kind: Any, where: str) -> None:
         self.passed_by = app
-        self.app: ASGIApp = kind(app)
+        self.app: ASGIApp = Flat(app, kind)
         self.where = where
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,18 +69,18 @@ class Only:
 
 
 def lighten(application: Any) -> bool:
-    """Let each middleware see only requests that it acts on; say whether this was done.
+    """Let each middleware see only what it acts on, without a stream; say whether this was done.
 
     It is not done to another Flower than the one whose source was read.
     """
-    if changed(READ):
+    if changed(READ) or changed(STREAMING):
         return False
     where = {place.partition(":")[2]: path for place, path in FOR.items()}
     held: list[Middleware] = application.user_middleware
     held[:] = [
         Middleware(Only, one.cls, where[one.cls.__name__])  # type: ignore[attr-defined]
         if one.cls.__name__ in where  # type: ignore[attr-defined]
-        else one
+        else Middleware(Flat, one.cls, *one.args, **one.kwargs)  # type: ignore[arg-type]
         for one in held
     ]
     return True

@@ -7,6 +7,7 @@ Flower makes it otherwise, this fails to start rather than start unguarded.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -93,6 +94,9 @@ def serve(folder: CoordinatorFolder) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = uvicorn.Server(config)
+    # What was loaded until now stays: the collector of garbage need not look through it each time.
+    gc.collect()
+    gc.freeze()
     server.run()
     if not server.started:
         sys.exit("The SuperLink could not start.")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 
 from server.network import lighter as module
+from server.network.flat import Flat
 from server.network.lighter import FOR, NOWHERE, Only, lighten, lighten_database
 
 
@@ -34,7 +34,7 @@ class Marks:
         ("/v1/control/", "http", "/v1/fleet/push-object", False),
         ("/v1/control/", "http", "/health", False),
         ("/v1/control/", "lifespan", "", True),
-        ("/v1/fleet/", "http", "/v1/fleet/push-object", True),
+        ("/v1/fleet/", "http", "/v1/fleet/send-node-heartbeat", True),
         ("/v1/fleet/", "http", "/v1/runtime/pull-messages", False),
         (NOWHERE, "http", "/v1/fleet/push-object", False),
     ],
@@ -71,10 +71,11 @@ def test_each_middleware_for_one_interface_is_wrapped() -> None:
         if name in where:
             assert (other.cls, other.args) == (Only, (one.cls, where[name]))
         else:
-            assert other.cls is one.cls
+            assert (other.cls, other.args) == (Flat, (one.cls, *one.args))
+            assert other.kwargs == one.kwargs
     kinds = [one.cls for one in after.user_middleware]
     assert kinds.count(Only) == len(FOR)
-    assert BaseHTTPMiddleware in kinds
+    assert kinds.count(Flat) == len(kinds) - len(FOR)
 
 
 def test_another_flower_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
