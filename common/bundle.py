@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from functools import cache
 from importlib.metadata import version
 
 RUN_KEY = "myofed-run"
@@ -19,6 +20,7 @@ SERVER_APP, CLIENT_APP = "server.network.app:app", "client.app:app"
 _DATE = (2026, 1, 1, 0, 0, 0)
 
 
+@cache
 def bundle() -> bytes:
     """Make the bundle of the installed release."""
     project = (
