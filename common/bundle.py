@@ -20,13 +20,22 @@ SERVER_APP, CLIENT_APP = "server.network.app:app", "client.app:app"
 _DATE = (2026, 1, 1, 0, 0, 0)
 
 
-@cache
 def bundle() -> bytes:
     """Make the bundle of the installed release."""
+    return _bundle_of(version("myofed"))
+
+
+def bundle_hash() -> str:
+    """SHA-256 (hex) of the bundle, as Flower knows it."""
+    return hashlib.sha256(bundle()).hexdigest()
+
+
+@cache
+def _bundle_of(release: str) -> bytes:
     project = (
         "[project]\n"
         'name = "myofed-run"\n'
-        f'version = "{version("myofed")}"\n'
+        f'version = "{release}"\n'
         'description = "Names the installed MyoFed; holds no code"\n'
         'license = "Apache-2.0"\n'
         "dependencies = []\n"
@@ -50,8 +59,3 @@ def bundle() -> bytes:
             entry.external_attr = 0o644 << 16
             file.writestr(entry, content)
     return held.getvalue()
-
-
-def bundle_hash() -> str:
-    """SHA-256 (hex) of the bundle, as Flower knows it."""
-    return hashlib.sha256(bundle()).hexdigest()
