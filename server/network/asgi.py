@@ -21,3 +21,17 @@ async def read_request(receive: Receive, write: Callable[[bytes], None]) -> bool
         write(message.get("body", b""))
         if not message.get("more_body", False):
             return True
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Give a request that was read whole to whoever asks again, and then what comes after it."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.network.asgi import read_request
+from server.network.asgi import read_request, replayed
 from server.network.in_turn import IN_TURN
 
 READ = {"starlette.middleware.base:BaseHTTPMiddleware": "42065087873e"}
@@ -38,26 +38,12 @@ class Flat:
         whole = b"".join(body)
 
         async def call_next(_: Request) -> Response:
-            return await _answer(self._app, scope, _replayed(whole, receive))
+            return await _answer(self._app, scope, replayed(whole, receive))
 
         response: Response = await self._usual.dispatch_func(
-            Request(scope, _replayed(whole, receive)), call_next
+            Request(scope, replayed(whole, receive)), call_next
         )
         await response(scope, receive, send)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Give a request's body again to whoever asks, and then what comes after it."""
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 async def _answer(app: ASGIApp, scope: Scope, receive: Receive) -> Response:

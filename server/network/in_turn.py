@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from server.network.asgi import Application, Message, Receive, Scope, Send, read_request
+from server.network.asgi import Application, Message, Receive, Scope, Send, read_request, replayed
 
 MEMORY_BYTES = 2**24
 """What all that waits may take of memory."""
@@ -68,15 +68,6 @@ class InTurn:
     ) -> Message | None:
         """Let the application answer; give the head of what it says, and keep the rest."""
         head: Message | None = None
-        given = False
-
-        async def whole() -> Message:
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            body = b"".join(request.pieces())
-            return {"type": "http.request", "body": body, "more_body": False}
 
         async def keep(message: Message) -> None:
             nonlocal head
@@ -85,7 +76,7 @@ class InTurn:
             else:
                 answer.write(message.get("body", b""))
 
-        await self.app(scope, whole, keep)
+        await self.app(scope, replayed(b"".join(request.pieces()), receive), keep)
         return head
 
 
