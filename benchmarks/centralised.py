@@ -4,8 +4,8 @@ HCM against NOR on M&Ms, one centre cut in two to train, the other external, as 
 Centralised means: all training images in one folder, one process that has all cores, no messages
 and no masks; the halves are ComBat's batches there too; network, rounds, selection, heads, stack
 and threshold are the same code. Both begin with images that nobody has measured. Patients fall into
-other folds, as these are drawn within a site, so the two differ as two seeds do. Four folds: of five,
-one site's would hold four validation patients, and its guard lets no sum over so few out.
+other folds, as these are drawn within a site, so the two differ as two seeds do. Four folds: with
+five, one site's hold four validation patients, and its guard lets no sum over so few out.
 """
 
 from __future__ import annotations
