@@ -3,9 +3,10 @@
 HCM against NOR on M&Ms, one centre cut in two to train, the other external, as in mnms_study.py.
 Centralised means: all training images in one folder, one process that has all cores, no messages
 and no masks; the halves are ComBat's batches there too; network, rounds, selection, heads, stack
-and threshold are the same code. Both begin with images that nobody has measured. Patients fall into
-other folds, as these are drawn within a site, so the two differ as two seeds do. Four folds: with
-five, one site's hold four validation patients, and its guard lets no sum over so few out.
+and threshold are the same code. Both begin with images that nobody has measured, and a patient is
+in the same fold in both: which one it is moves the AUC of so few by more than what is asked.
+Four folds: with five, one site's hold four validation patients, and its guard lets no sum over so
+few out.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from in_process import run_near
 from mnms_study import STUDY, make_sites
 from table import Row, show
 
 from client.cli import extract_site
+from client.cohort.folds import draw_folds
 from client.cohort.site_folder import SiteFolder
 from client.cohort.table import write_table
 from common.study import Study
@@ -103,8 +107,20 @@ def centralise(study: Study, sites: Path, out: Path) -> None:
         # The federated run has measured them, and this one is to measure them too.
         shutil.rmtree(folder / "cache", ignore_errors=True)
         extract_site(SiteFolder.open(folder), study)
-    with all_cores():
+    folds = folds_of_halves(sites, study)
+    with all_cores(), patch("client.cohort.rows.draw_folds", lambda *_: folds):
         run_near(study, folders, out)
+
+
+def folds_of_halves(sites: Path, study: Study) -> npt.NDArray[np.int64]:
+    """Give each patient of the pooled folder, in the order of ids, the fold of its own half."""
+    drawn: dict[str, int] = {}
+    for name in ("half-a", "half-b"):
+        patients = sorted(SiteFolder.open(sites / name).patients(), key=lambda one: one.patient_id)
+        labels = np.array([patient.label for patient in patients], dtype=np.int64)
+        folds = draw_folds(labels, study, name)
+        drawn |= {one.patient_id: int(fold) for one, fold in zip(patients, folds, strict=True)}
+    return np.array([drawn[one] for one in sorted(drawn)], dtype=np.int64)
 
 
 @contextmanager
