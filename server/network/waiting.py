@@ -33,7 +33,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Protobuf
 
 from server.network.account import Account
-from server.network.asgi import Application, Message, Receive, Scope, Send, read_request
+from server.network.asgi import Application, Message, Receive, Scope, Send, read_request, replayed
 from server.network.guard import KEY_HEADER
 
 HELD_SECONDS = 20.0
@@ -239,15 +239,8 @@ class Waiting:
 
     async def _ask(self, scope: Scope, body: bytes) -> Answer:
         """Let the application answer a request that was read before, and may be asked again."""
-        requests: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive() -> Message:
-            if requests:
-                return requests.pop()
-            await asyncio.Event().wait()
-            raise AssertionError("nothing comes after a request")
-
-        return await self._heard({**scope, "state": dict(scope.get("state") or {})}, receive)
+        scope = {**scope, "state": dict(scope.get("state") or {})}
+        return await self._heard(scope, replayed(body, _nothing_more))
 
     async def _heard(self, scope: Scope, receive: Receive) -> Answer:
         """Let the application answer, and keep what it says."""
@@ -258,6 +251,12 @@ class Waiting:
 
         await self.app(scope, receive, keep)
         return said
+
+
+async def _nothing_more() -> Message:
+    """Wait for what comes after a request that was read whole: nothing does."""
+    await asyncio.Event().wait()
+    raise AssertionError("nothing comes after a request")
 
 
 def _key(scope: Scope) -> bytes:
