@@ -50,6 +50,7 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     from client.app import carrier
     from server.app import coordinator_app
     from simulation.directory import SimulatedDirectory, answer_places
+    from simulation.hand_on import hand_on_at_once
     from simulation.processes import engine_processes
     from simulation.site_logs import SiteLogs
     from simulation.workers import LocalWorkers
@@ -69,6 +70,7 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     logs = SiteLogs({site.name: sites[site.name] for site in study.sites})
     client = carrier(LocalWorkers(folders, study.canonical(), identities))
     answer_places(client)
+    hand_on_at_once()
     with _ctrl_c_sets(stop), warnings.catch_warnings(), holding(run), exporting(run):
         warnings.simplefilter("ignore")
         run.event(event=BEGAN)
