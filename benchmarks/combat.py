@@ -22,7 +22,7 @@ from neuroCombat import neuroCombat
 from numpy.typing import NDArray
 from table import Row, show
 
-from client.worker.memory import keep_freed_memory
+from common.memory import keep_freed_memory
 from harmonization import combat_sums, estimate_batches, harmonize, solve_reference
 
 ROWS, FEATURES, SITES = 10_000, 939, 10

@@ -24,8 +24,8 @@ from table import Row
 
 from client.network.local_training import LocalResult, train_locally
 from client.network.slices import Slices
-from client.worker.memory import keep_freed_memory
 from common.cnn import initial_weights
+from common.memory import keep_freed_memory
 from common.study_tables import Cnn, Training
 
 CROP = 128

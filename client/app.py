@@ -17,6 +17,7 @@ from flwr.clientapp import ClientApp
 
 from client.link.line import WorkerLine
 from client.link.place import LinkError
+from common.folding import made_once
 from common.messages import Refusal
 from common.question_kinds import QUESTIONS
 from common.records import refusal_record
@@ -41,7 +42,8 @@ def carrier(worker_of: Callable[[Context], Asks]) -> ClientApp:
     def carry(stage: str) -> None:
         @app.query(stage)
         def _(message: Message, context: Context) -> Message:
-            return Message(worker_of(context).ask(stage, message.content), reply_to=message)
+            answer = worker_of(context).ask(stage, message.content)
+            return Message(made_once(answer), reply_to=message)
 
     for stage in STAGE_NAMES:
         carry(stage)

@@ -2,10 +2,13 @@
 
 Flower stores, fetches and confirms every part of a message on its own, each with several requests.
 A record of ours has five parts or more, most of them a few bytes, so a message that is not large is
-sent as a single part that holds the others.
+sent as a single part that holds the others. Flower also makes and hashes a part anew each time that
+it wants its name, four times a message; the single part is made once.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
@@ -18,6 +21,49 @@ them."""
 FOLDED = "folded"
 _PARTS = "parts"
 _UINT8 = "uint8"
+
+
+class _Once(ConfigRecord):
+    """A part whose object is made once, and its name with it, until the part is changed."""
+
+    _object: bytes | None = None
+
+    @property
+    def is_dirty(self) -> bool:
+        """Say whether the object is to be made, and its name does not hold."""
+        return self._object is None
+
+    def deflate(self) -> bytes:
+        """Give the object, as Flower makes it."""
+        if self._object is None:
+            self._object = super().deflate()
+        return self._object
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Change the part: its object is made anew."""
+        self._object = None
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        """Change the part: its object is made anew."""
+        self._object = None
+        super().__delitem__(key)
+
+    def __reduce__(self) -> tuple[type[ConfigRecord], tuple[dict[str, Any]]]:
+        """Go to another process as Flower's own."""
+        return ConfigRecord, (dict(self),)
+
+
+# Flower writes this name into the object.
+_Once.__qualname__ = ConfigRecord.__qualname__
+
+
+def made_once(record: RecordDict) -> RecordDict:
+    """Let the object of a folded record be made once only; others are given back as they are."""
+    part = record.get(FOLDED)
+    if len(record) != 1 or not isinstance(part, ConfigRecord):
+        return record
+    return RecordDict({FOLDED: _Once(dict(part))})
 
 
 def folded(record: RecordDict) -> RecordDict:
@@ -37,7 +83,7 @@ def folded(record: RecordDict) -> RecordDict:
             return record
     if size > LARGEST:
         return record
-    return RecordDict({FOLDED: ConfigRecord(held)})  # type: ignore[arg-type]
+    return RecordDict({FOLDED: _Once(held)})  # type: ignore[arg-type]
 
 
 def unfolded(record: RecordDict) -> RecordDict:

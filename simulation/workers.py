@@ -17,6 +17,7 @@ from client.site_keys import SiteKeys
 from client.site_log import SITE_LOG, log_to
 from client.worker.desk import WorkerDesk
 from common.errors import StudyMismatch
+from common.memory import keep_freed_memory
 from common.study import Study
 
 
@@ -40,6 +41,8 @@ class LocalWorkers:
 @lru_cache(maxsize=4)
 def local_worker(folder: str, study: str, identities: tuple[bytes, ...], place: int) -> WorkerDesk:
     """Give the worker of a site folder for a study (canonical JSON); kept in this process."""
+    # As a site's own worker does.
+    keep_freed_memory()
     approved = Study.model_validate_json(study)
     own = [Ed25519PrivateKey.from_private_bytes(one) for one in identities]
     roster = {

@@ -19,9 +19,9 @@ from client.imaging.extract import available_cores
 from client.link.service import LinkServer
 from client.site_log import SITE_LOG, log_to
 from client.worker.desk import WorkerDesk
-from client.worker.memory import keep_freed_memory
 from common.console import exit_code, show_error
 from common.errors import MyoFedError
+from common.memory import keep_freed_memory
 
 LINK_FOLDER = "link"
 LOOK_SECONDS = 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,8 +138,10 @@ class AdmittedNow(Mapping[str, str]):
 
     def _read(self) -> dict[str, str]:
         try:
-            files = sorted(self._folder.admitted.glob("*.json"))
-            seen = [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+            # This is done for each request, so the folder is looked through in one go.
+            with os.scandir(self._folder.admitted) as found:
+                files = [(one.name, one.stat()) for one in found if one.name.endswith(".json")]
+            seen = sorted((name, now.st_mtime_ns, now.st_size) for name, now in files)
             if seen != self._seen:
                 self._seen = seen
                 held = admitted(self._folder)

@@ -140,11 +140,13 @@ class Guard:
         refused = 412 if path in JOINING else 401
         try:
             key = b64decode(headers[KEY_HEADER], validate=True)
-            shown = fingerprint_of(key)
+            known = key in self.admitted()
+            # Of a key that is known nobody needs the fingerprint, and to make it takes a while.
+            shown = "" if known else fingerprint_of(key)
         except (KeyError, ValueError, NotBase64):
             self._tell(peer, path, f"{peer} was refused {_shown(path)}: no key of a site")
             return refused, "This coordinator admits sites by their key only."
-        if key not in self.admitted():
+        if not known:
             self._tell(
                 peer,
                 shown,
@@ -158,6 +160,7 @@ class Guard:
         off = _seconds_ahead(headers)
         if off is not None and not -BEHIND_SECONDS < off < AHEAD_SECONDS:
             way = f"{abs(off):.0f} seconds {'ahead of' if off > 0 else 'behind'}"
+            shown = fingerprint_of(key)
             self._tell(peer, shown, f"the node with the key {shown} ({peer}) was refused: its "
                        f"clock is {way} this machine's")  # fmt: skip
             return refused, (

@@ -14,6 +14,8 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.flower_source import changed
+from server.network.direct import READ as HANDLERS
+from server.network.direct import Direct
 from server.network.flat import READ as STREAMING
 from server.network.flat import Flat
 from server.network.guard import Family
@@ -73,7 +75,7 @@ def lighten(application: Any) -> bool:
 
     It is not done to another Flower than the one whose source was read.
     """
-    if changed(READ) or changed(STREAMING):
+    if changed(READ) or changed(STREAMING) or changed(HANDLERS):
         return False
     where = {place.partition(":")[2]: path for place, path in FOR.items()}
     held: list[Middleware] = application.user_middleware
@@ -83,6 +85,7 @@ def lighten(application: Any) -> bool:
         else Middleware(Flat, one.cls, *one.args, **one.kwargs)  # type: ignore[arg-type]
         for one in held
     ]
+    held.append(Middleware(Direct))
     return True
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from common import folding
 from common.errors import RunError
-from common.folding import FOLDED, folded, unfolded
+from common.folding import FOLDED, folded, made_once, unfolded
 from common.messages import Refusal, TrainAnswer
 from common.records import (
     Envelope,
@@ -93,3 +95,46 @@ def test_what_is_large_or_of_another_kind_is_left_as_it_is(
 def test_what_was_not_folded_by_us_is_refused(held: dict[str, object]) -> None:
     with pytest.raises(RunError, match="put together"):
         unfolded(RecordDict({FOLDED: ConfigRecord(held)}))  # type: ignore[arg-type]
+
+
+def as_flower_makes_it(record: RecordDict) -> RecordDict:
+    return RecordDict({name: ConfigRecord(dict(part)) for name, part in record.items()})  # type: ignore[arg-type]
+
+
+def test_the_object_is_flowers_and_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    deflate = ConfigRecord.deflate
+    one = folded(to_record(ANSWER))
+    usual = as_flower_makes_it(one)
+    monkeypatch.setattr(ConfigRecord, "deflate", lambda self: made.append(self) or deflate(self))
+    assert one.object_id == usual.object_id
+    assert one[FOLDED].deflate() == usual[FOLDED].deflate()
+    made.clear()
+    assert usual.object_id == one.object_id
+    assert made == [usual[FOLDED]] * 2  # Flower's own does it each time
+
+
+def test_a_part_that_is_changed_is_made_anew() -> None:
+    one = folded(to_record(ANSWER))
+    part = one[FOLDED]
+    assert isinstance(part, ConfigRecord)
+    before = one.object_id
+    part["more"] = "x"
+    assert one.object_id == as_flower_makes_it(one).object_id != before
+    del part["more"]
+    assert one.object_id == before
+
+
+def test_it_goes_to_another_process_as_flowers_own() -> None:
+    one = folded(to_record(ANSWER))
+    name = one.object_id
+    other = pickle.loads(pickle.dumps(one))
+    assert type(other[FOLDED]) is ConfigRecord
+    assert other.object_id == name
+    assert made_once(other).object_id == name
+    assert type(made_once(other)[FOLDED]) is not ConfigRecord
+
+
+def test_only_a_folded_record_is_made_once() -> None:
+    for record in (to_record(ANSWER), RecordDict(), RecordDict({FOLDED: ArrayRecord()})):
+        assert made_once(record) is record

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from client.worker import memory
+from common import memory
 
 COUNT = """
 import resource, sys, threading
-from client.worker.memory import keep_freed_memory
+from common.memory import keep_freed_memory
 if "keep" in sys.argv:
     assert keep_freed_memory()
 

@@ -1,4 +1,4 @@
-"""The worker keeps the memory that it has freed, for the next batch.
+"""A worker keeps the memory that it has freed, for the next batch.
 
 By default the C library gives large blocks back to the system at once and gets them anew, page by
 page: at each step of training, some hundred thousand pages a round.
