@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -88,22 +89,32 @@ def extract_cases(
         if progress is not None:
             progress(len(found), len(cases))
 
+    most = min(workers or available_cores(), len(cases))
     waiting: list[int] = []
-    for index, case in enumerate(cases):
-        hit = _from_cache(case, preprocessing, recipe, cache_dir)
-        if hit is None:
+    with ExitStack() as ends:
+        pool: ProcessPoolExecutor | None = None
+        for index, case in enumerate(cases):
+            hit = _from_cache(case, preprocessing, recipe, cache_dir)
+            if hit is not None:
+                done(index, hit)
+                continue
             waiting.append(index)
+            if 2 <= len(waiting) <= most and not engine:
+                # Processes take a while to start, while this one still looks into the cache: as
+                # many as there are cases for.
+                if pool is None:
+                    pool = ends.enter_context(_processes(most, recipe))
+                    pool.submit(_start_now)
+                pool.submit(_start_now)
+        # The longest first: none is left for last.
+        waiting.sort(key=lambda i: -_bytes(cases[i].image))
+        if engine and waiting:
+            _on_cluster(engine, cases, waiting, preprocessing, recipe, cache_dir, done)
+        elif pool is None:
+            for index in waiting:
+                done(index, _extract(cases[index], preprocessing, recipe, cache_dir))
         else:
-            done(index, hit)
-    waiting.sort(key=lambda i: -_bytes(cases[i].image))  # the longest first: none is left for last
-    count = min(workers or available_cores(), len(waiting))
-    if engine and waiting:
-        _on_cluster(engine, cases, waiting, preprocessing, recipe, cache_dir, done)
-    elif count <= 1:
-        for index in waiting:
-            done(index, _extract(cases[index], preprocessing, recipe, cache_dir))
-    else:
-        _in_processes(cases, waiting, preprocessing, recipe, cache_dir, count, done)
+            _in_processes(pool, cases, waiting, preprocessing, recipe, cache_dir, done)
     return [found[index] for index in range(len(cases))]
 
 
@@ -114,31 +125,54 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+@contextmanager
+def _processes(most: int, recipe: RadiomicsRecipe) -> Iterator[ProcessPoolExecutor]:
+    """Keep up to so many fresh processes: `spawn`, as this one may hold threads and a GPU."""
+    pool = ProcessPoolExecutor(most, get_context("spawn"), _start_worker, (recipe,))
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    # All is measured: nobody need wait until they have ended.
+    pool.shutdown(wait=False)
+
+
+def _start_now() -> None:
+    """Do nothing: a process is started for each task that finds none idle."""
+
+
 def _in_processes(
+    pool: ProcessPoolExecutor,
     cases: Sequence[Case],
     waiting: Sequence[int],
     preprocessing: Preprocessing,
     recipe: RadiomicsRecipe,
     cache_dir: Path,
-    count: int,
     done: Callable[[int, CaseFeatures], None],
 ) -> None:
-    """Hand cases to fresh processes: `spawn`, as this one may hold threads, sockets and a GPU."""
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _start_worker, (recipe,))
-    try:
-        futures: dict[Future[CaseFeatures], int] = {
-            pool.submit(_extract, cases[i], preprocessing, recipe, cache_dir): i for i in waiting
-        }
-        for future in as_completed(futures):
-            index = futures[future]
-            try:
-                done(index, future.result())
-            except BrokenProcessPool:
-                what = "a process of the extraction was ended from outside, often for memory"
-                fix = "Run it again with fewer workers; cases already measured are kept."
-                done(index, _faulty(cases[index], "extraction-failed", what, fix))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    """Hand cases to the processes."""
+    futures: dict[Future[CaseFeatures], int] = {}
+    for index in waiting:
+        try:
+            task = pool.submit(_extract, cases[index], preprocessing, recipe, cache_dir)
+        except BrokenProcessPool:
+            done(index, _ended(cases[index]))
+        else:
+            futures[task] = index
+    for future in as_completed(futures):
+        index = futures[future]
+        try:
+            result = future.result()
+        except BrokenProcessPool:
+            result = _ended(cases[index])
+        done(index, result)
+
+
+def _ended(case: Case) -> CaseFeatures:
+    what = "a process of the extraction was ended from outside, often for memory"
+    fix = "Run it again with fewer workers; cases already measured are kept."
+    return _faulty(case, "extraction-failed", what, fix)
 
 
 def _on_cluster(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from client.imaging.cache import Entry
@@ -129,6 +128,9 @@ def perturb(mask: Mask, how: str) -> Mask:
     """
     if not how:
         return mask
+    # Here alone, and it takes a process of the extraction as long to load as a case to measure.
+    from scipy import ndimage
+
     step = ndimage.binary_dilation if how == "dilated" else ndimage.binary_erosion
     changed: Mask = step(mask)
     if not changed.any():

@@ -258,3 +258,28 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     process.wait()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
+
+
+def test_processes_are_started_for_cases_that_wait_and_for_no_others(tmp_path, monkeypatch):
+    asked = []
+
+    class Noted(extract.ProcessPoolExecutor):
+        def submit(self, task, *arguments):
+            asked.append(task.__name__)
+            return super().submit(task, *arguments)
+
+    monkeypatch.setattr(extract, "ProcessPoolExecutor", Noted)
+    cases = [make_case(tmp_path, name, slices=1) for name in "ABCDE"]
+    folder = tmp_path / "cache"
+    run(cases[:3], folder)
+    for left, starts in (([], 0), (cases[3:4], 0), (cases[3:], 2)):
+        asked.clear()
+        results = run(cases[:3] + left, folder, workers=4)
+        assert asked.count("_start_now") == starts
+        assert asked.count("_extract") == starts
+        assert [one.cached for one in results] == [True] * 3 + [False] * len(left)
+        for case in left:  # the next time it is measured again
+            next(one.entry for one in results if one.case_id == case.case_id).unlink()
+    asked.clear()
+    run([make_case(tmp_path, name, slices=1) for name in "VWXYZ"], tmp_path / "other", workers=2)
+    assert asked.count("_start_now") == 2
