@@ -19,14 +19,13 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+from in_turn import apart
 from straightforward import straightforward
 from table import Row
 
@@ -81,25 +80,6 @@ def serve(line: Connection, name: str, width: float, count: int, augmentation: s
         line.send((time.perf_counter() - wall, time.process_time() - cpu))
 
 
-@contextmanager
-def started(width: float, count: int, augmentation: str) -> Iterator[dict[str, Connection]]:
-    """Start a process for each loop; give the lines to them."""
-    context = get_context("spawn")
-    lines, processes = {}, []
-    for name in LOOPS:
-        lines[name], far = context.Pipe()
-        given = (far, name, width, count, augmentation)
-        processes.append(context.Process(target=serve, args=given, daemon=True))
-        processes[-1].start()
-    try:
-        yield lines
-    finally:
-        for line in lines.values():
-            line.send(None)
-        for process in processes:
-            process.join()
-
-
 def measure(
     width: float = 0.25,
     slices: int | None = None,
@@ -119,7 +99,7 @@ def measure(
     rates: dict[str, dict[str, list[float]]] = {
         clock: {name: [] for name in LOOPS} for clock in ("cpu", "wall")
     }
-    with started(width, count, augmentation) as lines:
+    with apart(serve, {name: (name, width, count, augmentation) for name in LOOPS}) as lines:
         for repeat in range(repeats + 1):
             for name, line in lines.items():
                 line.send(repeat)

@@ -217,17 +217,18 @@ def _within(rows: Rows, own: NDArray[np.intp], z: Floats) -> tuple[Floats, Float
     n, p = len(own), rows.x.shape[1]
     about = rows.x[place_of(own[:FIRST])].mean(axis=0)
     middle, design = tiled(about, n), with_ones(z)
-    products, xx = np.zeros((design.shape[1], p)), np.zeros(p)
+    products, xx = np.zeros((p, design.shape[1])), np.zeros(p)
     for place, within in blocks(own):
         part = rows.x[place]
         shifted = part - middle[: len(part)]
-        products += design[within].T @ shifted
+        # This way round BLAS takes two thirds of the time.
+        products += shifted.T @ design[within]
         xx += np.einsum("ij,ij->j", shifted, shifted)
     rows.look(xx)
     # Few columns, if any, vary so little, or so much, that their extremes must be looked at.
     near = np.flatnonzero((np.sqrt(xx / n) <= 10 * CONSTANT * np.abs(about)) | np.isinf(xx))
     constant = near[constant_columns(rows.x[np.ix_(own, near)])]
-    again, zx = products[0], products[1:]
+    again, zx = products[:, 0], products[:, 1:].T
     xx -= again**2 / n
     zx[:, constant], xx[constant] = 0.0, 0.0
     return n * about + again, zx, xx
