@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from client.doctor.route import Address
-from client.link.place import target_of
+from client.link.place import SOCKET, target_of
 from client.node.words import last_words
 from client.rooms import NodeRoom, Part, link_of
 from common.errors import WrongUse
@@ -18,6 +19,7 @@ from common.supervise import Child, Supervisor
 
 LOOK_SECONDS = 0.5
 WORKER_SECONDS = 1.0
+AGAIN_SECONDS = 20.0
 _SERVED = "Stop the other 'myofed site up' first; a site has one of each."
 
 
@@ -69,7 +71,7 @@ def _worker(site: Path, link: Path) -> tuple[Child, Callable[[], str]]:
         raise WrongUse(f"A worker serves {link} already.", _SERVED)
     argv = (sys.executable, "-m", "client.worker.process", str(site), "--link", str(link))
     child = Child(Part.WORKER.value, argv, {"PYTHONUNBUFFERED": "1"}, site / "worker.log")
-    return child, lambda: "worker: ready" if _worker_serves(link) else ""
+    return child, WorkerLook(link)
 
 
 def _node(site: Path, link: Path, health: str) -> tuple[Child, Callable[[], str]]:
@@ -87,6 +89,38 @@ def _node(site: Path, link: Path, health: str) -> tuple[Child, Callable[[], str]
         return f"node: {state}: {words}" if state else ""
 
     return child, look
+
+
+class WorkerLook:
+    """Says that the worker of a link is ready, where it is.
+
+    While it is the one that was ready, it is asked seldom: an answer takes it a few milliseconds of
+    the core on which it computes.
+    """
+
+    def __init__(self, link: Path) -> None:
+        self._link = link
+        self._socket = self._stamp()
+        self._until = float("-inf")
+
+    def __call__(self) -> str:
+        """Give the line to tell; empty while no worker is ready."""
+        if (socket := self._stamp()) != self._socket:
+            # Another worker: that it is ready is worth telling again.
+            self._socket, self._until = socket, float("-inf")
+            return ""
+        if time.monotonic() >= self._until:
+            if not _worker_serves(self._link):
+                return ""
+            self._until = time.monotonic() + AGAIN_SECONDS
+        return "worker: ready"
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = (self._link / SOCKET).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_ctime_ns
 
 
 def _worker_serves(link: Path) -> bool:

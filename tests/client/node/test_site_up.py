@@ -16,7 +16,9 @@ from loopback_superlink import SuperLink, ask, online
 from loopback_tls import Authority, free_port, until
 from node_samples import ROOT, group_lives, kill, short_folder
 
+from client import site_up
 from client.cohort.site_folder import SiteFolder
+from client.link.place import SOCKET
 from client.membership import initialise, join
 from client.rooms import NodeRoom
 from common.errors import StudyMismatch
@@ -165,3 +167,37 @@ def test_one_room_at_a_time_and_no_orphans(superlink: SuperLink, site: tuple[Pat
             node.end(signal.SIGTERM)
         until(lambda: not [p for p in worker.everything() if group_lives(p)], 20)
         assert not [p for p in node.everything() if group_lives(p)]
+
+
+def test_a_worker_that_is_ready_is_asked_seldom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {"serves": False, "asked": 0, "now": 0.0}
+
+    def serves(_: Path) -> bool:
+        answers["asked"] += 1
+        return bool(answers["serves"])
+
+    monkeypatch.setattr(site_up, "_worker_serves", serves)
+    monkeypatch.setattr(site_up.time, "monotonic", lambda: answers["now"])
+    look = site_up.WorkerLook(tmp_path)
+    assert look() == look() == ""
+    (tmp_path / SOCKET).touch()
+    assert look() == ""
+    answers["serves"] = True
+    assert look() == "worker: ready"
+    before = answers["asked"]
+    assert {look() for _ in range(5)} == {"worker: ready"}
+    assert answers["asked"] == before
+    answers["now"] = site_up.AGAIN_SECONDS
+    answers["serves"] = False
+    assert look() == ""
+    answers["serves"] = True
+    assert look() == "worker: ready"
+    # Started anew, it is told of anew.
+    (tmp_path / "other").touch()
+    (tmp_path / "other").replace(tmp_path / SOCKET)
+    assert [look(), look()] == ["", "worker: ready"]
+    (tmp_path / SOCKET).unlink()
+    answers["serves"] = False
+    assert look() == look() == ""
