@@ -12,6 +12,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from starlette.middleware import Middleware
 
 from server.network import lighter as module
+from server.network.direct import Direct
 from server.network.flat import Flat
 from server.network.lighter import FOR, NOWHERE, Only, lighten, lighten_database
 
@@ -66,14 +67,16 @@ def test_each_middleware_for_one_interface_is_wrapped() -> None:
     before, after = Application(), Application()
     assert lighten(after)
     where = {place.partition(":")[2]: path for place, path in FOR.items()}
-    for one, other in zip(before.user_middleware, after.user_middleware, strict=True):
+    *held, last = after.user_middleware
+    assert last.cls is Direct
+    for one, other in zip(before.user_middleware, held, strict=True):
         name = one.cls.__name__  # type: ignore[attr-defined]
         if name in where:
             assert (other.cls, other.args) == (Only, (one.cls, where[name]))
         else:
             assert (other.cls, other.args) == (Flat, (one.cls, *one.args))
             assert other.kwargs == one.kwargs
-    kinds = [one.cls for one in after.user_middleware]
+    kinds = [one.cls for one in held]
     assert kinds.count(Only) == len(FOR)
     assert kinds.count(Flat) == len(kinds) - len(FOR)
 
