@@ -8,7 +8,8 @@ the other:
 - the same round in a simulation, from the coordinator's events;
 - plain again: the pace of a machine changes in minutes;
 - the same round, and a question that takes no time to answer, in a deployment on loopback;
-- plain again.
+- plain again, and once more in processes that keep the memory they have freed, as a site's worker
+  does: what that alone is worth is told beside the ratios.
 
 Each round is compared with the median of the plain rounds before and after it. Nothing else should
 run meanwhile.
@@ -40,6 +41,7 @@ from client.phantoms.consortium import DEFAULT, make_consortium
 from client.stages import train
 from common.cnn import initial_weights
 from common.feature_names import all_names
+from common.memory import keep_freed_memory
 from common.messages import TrainQuestion
 from common.study import Study
 from common.study_file import parse_study
@@ -75,8 +77,12 @@ def make_sites(out: Path, study: Study) -> dict[str, Path]:
     return folders
 
 
-def plain(path: Path, study: Study, rounds: int, start: Barrier, end: Barrier) -> None:
+def plain(
+    path: Path, study: Study, rounds: int, start: Barrier, end: Barrier, as_a_worker: bool
+) -> None:
     """Train as the site does, without any message."""
+    if as_a_worker:
+        keep_freed_memory()
     context = SiteContext(SiteFolder.open(path), study, "plain")
     weights = initial_weights(study.cnn.width, study.cnn.dropout, 128, study.seed)
     slices = int(context.rows.trains(0).sum())
@@ -87,11 +93,13 @@ def plain(path: Path, study: Study, rounds: int, start: Barrier, end: Barrier) -
         end.wait()
 
 
-def time_plain(folders: dict[str, Path], study: Study, rounds: int) -> list[float]:
+def time_plain(
+    folders: dict[str, Path], study: Study, rounds: int, *, as_a_worker: bool = False
+) -> list[float]:
     context = get_context("spawn")
     start, end = (context.Barrier(len(folders) + 1) for _ in range(2))
     workers = [
-        context.Process(target=plain, args=(path, study, rounds, start, end))
+        context.Process(target=plain, args=(path, study, rounds, start, end, as_a_worker))
         for path in folders.values()
     ]
     for worker in workers:
@@ -146,6 +154,7 @@ def rows(out: Path, rounds: int = 9) -> list[Row]:
     alone.append(time_plain(folders, study, rounds)[1:])
     deployed = time_deployed(out, folders, text)
     alone.append(time_plain(folders, study, rounds)[1:])
+    kept = statistics.median(time_plain(folders, study, rounds, as_a_worker=True)[1:])
     pace = [statistics.median(before + after) for before, after in pairwise(alone)]
     against = "the same steps in plain torch, a process a site"
     made = [
@@ -155,7 +164,8 @@ def rows(out: Path, rounds: int = 9) -> list[Row]:
             "times as long",
             goal,
             [one / plain for one in seconds],
-            f"{statistics.median(seconds):.2f} s against {plain:.2f} s",
+            f"{statistics.median(seconds):.2f} s against {plain:.2f} s; "
+            f"plain with memory kept: {kept:.2f} s",
             at_most=True,
         )
         for where, goal, seconds, plain in (
