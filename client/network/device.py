@@ -43,6 +43,16 @@ def mixed_precision(device: torch.device, precision: Precision) -> torch.autocas
     return torch.autocast(device.type, torch.bfloat16, enabled=short)
 
 
+def in_words(device: torch.device, precision: Precision) -> str:
+    """Say where and how precisely a site trains, for its log."""
+    where = "the CPU"
+    if device.type == "cuda":
+        where = f"the GPU {torch.cuda.get_device_name(device)}"
+    if precision == "bfloat16" and not has_bfloat16(device):
+        return f"{where} in float32: the study asks for bfloat16, which it would have to imitate"
+    return f"{where} in {precision}"
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Say whether the device itself multiplies in bfloat16; an old PyTorch cannot tell: no."""
     if device.type == "cuda":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +85,7 @@ def trained(
     RunError
         The site is external: it never trains.
     """
+    from client.network.device import in_words, own_device
     from client.network.local_training import train_locally
 
     if context.external:
@@ -91,6 +94,7 @@ def trained(
             "The coordinator must not ask external sites to train.",
         )
     rows, trains, training = context.rows, context.rows.trains(fold), settings.training
+    say_once(context.site.name, context.run, in_words(own_device(), training.precision))
     return train_locally(
         question.weights,
         Slices(rows.images[trains], rows.masks[trains], rows.labels[trains]),
@@ -101,6 +105,12 @@ def trained(
         training.proximal_mu if training.strategy == "fedprox" else 0.0,
         seed,
     )
+
+
+@lru_cache(maxsize=64)
+def say_once(site: str, run: str, where: str) -> None:
+    """Write into the site's log where a run's network is trained; not again at each round."""
+    logging.getLogger(f"myofed.site.{site}").info("%s: training on %s.", run, where)
 
 
 def _require_plausible(

@@ -15,8 +15,9 @@ from client.network.device import has_bfloat16, mixed_precision, own_device, set
 from client.network.inference import look
 from client.network.local_training import LocalResult, train_locally
 from client.network.slices import Slices
+from client.stages.train import say_once
 from common.cnn import initial_weights
-from common.study_tables import Cnn, Training
+from common.study_tables import Cnn, Precision, Training
 
 CNN = Cnn(width=0.05, dropout=0.2)
 CPU = torch.device("cpu")
@@ -132,3 +133,29 @@ def test_a_gpu_adds_up_in_one_order_and_does_not_round_float32(
         assert (cudnn.allow_tf32, matmul.allow_tf32) == (False, False)
     finally:
         cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "has", "words"),
+    [
+        ("cpu", "float32", False, "the CPU in float32"),
+        ("cpu", "bfloat16", True, "the CPU in bfloat16"),
+        ("cpu", "bfloat16", False, "the CPU in float32: the study asks for bfloat16, which it"),
+        ("cuda", "bfloat16", True, "the GPU H200 in bfloat16"),
+    ],
+)
+def test_a_site_says_where_it_trains(
+    monkeypatch: pytest.MonkeyPatch, device: str, precision: Precision, has: bool, words: str
+) -> None:
+    monkeypatch.setattr(devices, "has_bfloat16", lambda _: has)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H200")
+    assert devices.in_words(torch.device(device), precision).startswith(words)
+
+
+def test_it_says_so_once_a_run(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "myofed.site.tufts"):
+        for run in ("run-1", "run-1", "run-2"):
+            say_once("tufts", run, "the CPU in float32")
+    assert caplog.messages == [
+        f"{run}: training on the CPU in float32." for run in ("run-1", "run-2")
+    ]
