@@ -34,7 +34,10 @@ BENCHMARKS: dict[str, Callable[[Any, Path, Data], Sequence[Row]]] = {
     "combat": lambda module, out, data: module.rows(),
     "network": lambda module, out, data: module.rows(out),
     "scale": lambda module, out, data: module.rows(out),
-    "same_auc": lambda module, out, data: module.rows(out),
+    "same_auc": lambda module, out, data: [
+        *module.rows(out),
+        *(module.real_rows(out, data) if data else ()),
+    ],
     "centralised": lambda module, out, data: module.rows(data, out) if data else (),
 }
 """Each a module of this folder, and how it is asked for its rows."""

@@ -5,7 +5,10 @@ external. Each seed is one study run three times, in simulation: as it is by def
 and with rounds of 8 bits. Seeds draw folds, first weights, order, augmentation and dropout; the
 patients are the same. Also told: the bytes of a round, both ways, over 4 bytes a weight each way.
 
-Runs that are finished are read, not repeated. A seed takes about six minutes on two cores.
+With `--data DIR` rounds of 8 bits are compared on M&Ms too: centre 1 external, the other in two.
+
+Runs that are finished are read, not repeated. A seed takes about five minutes on two cores, and on
+M&Ms three more.
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mnms_study
 from table import Row, show
 
 from client.cohort.importers import import_table
@@ -32,6 +37,7 @@ EXTERNAL = replace(DEFAULT[3], patients=300)
 SITES = (*DEFAULT[:3], EXTERNAL)
 SLICES = 3
 SEEDS = (1, 2, 3, 4, 5)
+REAL_SEEDS = (1, 2, 3)
 CHOICES = {"as it is": "", "bfloat16": 'precision = "bfloat16"', "8 bits": 'transfer = "int8"'}
 WITHIN = 0.005
 MOST_BYTES = 0.3
@@ -96,18 +102,40 @@ def auc_row(name: str, found: dict[str, list[Path]]) -> Row:
         ]
         for model in MODELS
     }
+    whole = statistics.mean(auc(run, "fused") for run in found["as it is"])
+    return _row(f"AUC with {name}", gaps, whole)
+
+
+def real_rows(out: Path, data: Path, seeds: Sequence[int] = REAL_SEEDS) -> list[Row]:
+    """Compare rounds of 8 bits with rounds of 32 on M&Ms, centre 1 external."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, change in (("32 bits", []), ("8 bits", ['training.transfer="int8"'])):
+        given = Namespace(data=data, out=out / f"mnms-{name.replace(' ', '-')}", folds=4,
+                          shuffle=False, cache=None, changes=change)  # fmt: skip
+        found[name] = [mnms_study.run_one(given, 1, seed) for seed in seeds]
+    gaps = {
+        model: [
+            float(one[model] - other[model])
+            for one, other in zip(found["8 bits"], found["32 bits"], strict=True)
+        ]
+        for model in MODELS
+    }
+    whole = statistics.mean(float(one["fused"]) for one in found["32 bits"])
+    return [_row("AUC with 8 bits on M&Ms, centre 1 external", gaps, whole)]
+
+
+def _row(what: str, gaps: dict[str, list[float]], whole: float) -> Row:
     told = "; ".join(
         f"{model} {statistics.mean(gap):+.4f} ({min(gap):+.4f} to {max(gap):+.4f})"
         for model, gap in gaps.items()
     )
-    whole = statistics.mean(auc(run, "fused") for run in found["as it is"])
     return Row(
-        f"AUC with {name}, {len(found[name])} seeds, mean difference of the fused model",
+        f"{what}, {len(gaps['fused'])} seeds, mean difference of the fused model",
         "the same study without, the same seeds",
         "apart",
         WITHIN,
         [abs(statistics.mean(gaps["fused"]))],
-        f"{told}; fused as it is {whole:.3f}",
+        f"{told}; fused without {whole:.3f}",
         at_most=True,
     )
 
@@ -146,8 +174,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--data", type=Path, help="M&Ms")
     given = parser.parse_args()
-    show(rows(given.out.absolute(), given.seeds))
+    out = given.out.absolute()
+    show([*rows(out, given.seeds), *(real_rows(out, given.data) if given.data else ())])
 
 
 if __name__ == "__main__":
