@@ -106,7 +106,11 @@ def versions(release: str) -> dict[str, str]:
 
 
 PROTOBUF = {"content-type": "application/protobuf"}
-SPEAKER = {"fleet": signed(KEY), "runtime": {"flwr-task-token": TOKEN}}
+
+
+def speaker(path: str) -> dict[str, str]:
+    """Headers of whoever may ask for a path; a signature holds for minutes only."""
+    return signed(KEY) if path.startswith("/v1/fleet/") else {"flwr-task-token": TOKEN}
 
 
 def asked(app: FastAPI, path: str, **how: Any) -> tuple[int, dict[str, str], bytes]:
@@ -141,9 +145,8 @@ def body_for(path: str) -> bytes:
 
 @pytest.mark.parametrize("path", sorted(IN_TURN))
 def test_each_request_reaches_its_handler(handlers: Handlers, path: str) -> None:
-    speaker = SPEAKER[path.split("/")[2]]
     status, headers, _ = both(
-        handlers, path, content=body_for(path), headers={**PROTOBUF, **speaker}
+        handlers, path, content=body_for(path), headers=PROTOBUF | speaker(path)
     )
     assert status == 200
     assert headers["content-type"] == "application/protobuf"
@@ -156,7 +159,7 @@ def test_each_request_reaches_its_handler(handlers: Handlers, path: str) -> None
     [
         ({"headers": PROTOBUF}, 401),
         ({"headers": PROTOBUF | {"flwr-task-token": "another"}}, 401),
-        ({"headers": PROTOBUF | signed(OTHER_KEY)}, 401),
+        ({"headers": PROTOBUF | {"flwr-public-key": "AAAA"}}, 401),
         ({"headers": {"content-type": "application/json"}}, 415),
         ({"headers": PROTOBUF, "content": b"\xff\xff"}, 400),
         ({"method": "GET"}, 405),
@@ -166,6 +169,12 @@ def test_who_must_not_be_heard_is_not(
     handlers: Handlers, path: str, what: dict[str, Any], status: int
 ) -> None:
     assert both(handlers, path, **{"content": body_for(path)} | what)[0] == status
+    assert handlers.reached == []
+
+
+def test_a_node_that_nobody_knows_is_not_heard(handlers: Handlers) -> None:
+    headers = PROTOBUF | signed(OTHER_KEY)
+    assert both(handlers, PULL[0], content=body_for(PULL[0]), headers=headers)[0] == 401
     assert handlers.reached == []
 
 
@@ -180,7 +189,7 @@ def test_two_tokens_are_none(handlers: Handlers) -> None:
 def test_another_version_is_heard_of_a_node_alone(
     handlers: Handlers, path: str, status: int
 ) -> None:
-    headers = PROTOBUF | SPEAKER[path.split("/")[2]] | versions("1.2.3")
+    headers = PROTOBUF | speaker(path) | versions("1.2.3")
     assert both(handlers, path, content=body_for(path), headers=headers)[0] == status
     assert bool(handlers.reached) is (status == 200)
 
@@ -197,7 +206,7 @@ def test_what_a_handler_raises_is_told_alike(
     handlers: Handlers, path: str, error: Exception
 ) -> None:
     handlers.raises = error
-    headers = PROTOBUF | SPEAKER[path.split("/")[2]]
+    headers = PROTOBUF | speaker(path)
     status, _, content = both(handlers, path, content=body_for(path), headers=headers)
     assert status >= 500
     assert b"unforeseen" not in content
