@@ -141,7 +141,7 @@ def test_both_rooms_run_come_back_and_end_together(
         code = up.end(signal.SIGINT)
     assert code == 0, up.printed
     assert "Stopped. Nothing is left running." in up.printed
-    assert len(up.everything()) == 4
+    assert len(up.everything()) == 4, up.printed
     assert not [pid for pid in up.everything() if group_lives(pid)]
     key = NodeRoom.of(path).key.read_text().splitlines()[1:-1]
     logs = up.printed + "".join(log.read_text() for log in path.rglob("*.log"))
