@@ -18,16 +18,19 @@ class State:
     def __init__(self) -> None:
         self.waiting: dict[int, list[str]] = {1: [], 2: []}
         self.looks = 0
+        self._lock = threading.Lock()  # as Flower's own has
 
     def store_message_ins(self, message: tuple[int, str]) -> str:
         node, text = message
-        self.waiting[node].append(text)
+        with self._lock:
+            self.waiting[node].append(text)
         return text
 
     def get_message_ins(self, *, node_id: int, limit: int | None) -> list[str]:
         assert limit is None
         self.looks += 1
-        found, self.waiting[node_id] = self.waiting[node_id], []
+        with self._lock:
+            found, self.waiting[node_id] = self.waiting[node_id], []
         return found
 
 
