@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from client.rooms import NodeRoom
 from common.files import write_json
 
-WAITING, CONNECTED, STOPPED = "waiting", "connected", "stopped"
+WAITING, CONNECTED = "waiting", "connected"
 
 
 class Words:

@@ -13,7 +13,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,8 @@ class Consortium:
     def start_site(self, name: str, *options: str) -> None:
         """Bring a site up."""
         link = self.folder / f"l-{name}"
+        # What an earlier node said last is no word of this one.
+        NodeRoom.of(self.sites[name]).state.unlink(missing_ok=True)
         self._start(name, "site", "up", self.sites[name], "--link", link, *options)
 
     def start(self) -> None:
@@ -208,6 +211,19 @@ class Consortium:
         until(lambda: self.pids(what, site), START_SECONDS, f"there is a {what} {site} to kill")
         for pid in self.pids(what, site):
             os.kill(pid, signal.SIGKILL)
+
+    @contextmanager
+    def halted(self, site: str) -> Iterator[None]:
+        """Halt a site's worker for a while; it notices nothing of it."""
+        pids = self.pids("worker", site)
+        assert pids, f"no worker of {site} to halt"
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def stop(self, name: str) -> None:
         """End a coordinator or a site in order."""

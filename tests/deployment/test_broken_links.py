@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 from conftest import Build, release_bytes
@@ -73,7 +72,7 @@ def test_an_answer_that_goes_into_a_dead_line_arrives_when_it_is_mended(
     until(lambda: consortium.reached(run, "train", number=1), LONG, "the first round")
     # The worker is halted, so that the question of a round is surely there and the answer is not.
     with ExitStack() as dead:
-        with halted(consortium, AFAR):
+        with consortium.halted(AFAR):
             until_only(consortium, AFAR)
             dead.enter_context(host.line.spoiled(CUT))
         before = settled(consortium, run)
@@ -91,7 +90,7 @@ def test_a_question_that_goes_into_a_dead_line_is_put_again_when_it_is_mended(
     # and the coordinator keeps that until there is one: it will be given into the dead line.
     earlier = lost(consortium, AFAR)
     with ExitStack() as dead:
-        with halted(consortium, BESIDE):
+        with consortium.halted(BESIDE):
             until_only(consortium, BESIDE)
             dead.enter_context(host.line.spoiled(CUT))
         until(lambda: AFAR in unanswered(consortium), LONG, "the next question is on its way")
@@ -138,20 +137,6 @@ def until_only(consortium: Consortium, site: str) -> None:
         return time.monotonic() - since > STEADY_SECONDS
 
     until(steady, LONG, f"only {site} is waited for")
-
-
-@contextmanager
-def halted(consortium: Consortium, site: str) -> Iterator[None]:
-    """Halt a site's worker for a while; it notices nothing of it."""
-    pids = consortium.pids("worker", site)
-    assert pids, f"no worker of {site} to halt"
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def unanswered(consortium: Consortium) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from common.study_file import parse_study
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 LONG = 400.0
+HALT_SECONDS = 6.0
 ROUNDS = 8
 EXTERNAL = "dorpat"
 SITES = (*DEFAULT, replace(DEFAULT[0], name="evora"))
@@ -75,8 +77,23 @@ def run(consortium: Consortium) -> str:
     consortium.stop("bergamo")
     until(lambda: "bergamo" in missing(consortium, identity), LONG, "a round without bergamo")
     consortium.start_site("bergamo")
+    until(lambda: after_a_halt(consortium, "evora", "bergamo"), LONG, "bergamo is back")
     assert consortium.outcome(identity, LONG)["event"] == "finished"
     return identity
+
+
+def after_a_halt(consortium: Consortium, slow: str, awaited: str) -> bool:
+    """Hold the run up by a site that is slow, and say whether another one is there.
+
+    Otherwise the run would be over before a site has started. The halts are much shorter than the
+    deadline of training, and between them the slow site has the time to answer.
+    """
+    with consortium.halted(slow):
+        end = time.monotonic() + HALT_SECONDS
+        while time.monotonic() < end and not consortium.says_connected(awaited):
+            time.sleep(0.1)
+    time.sleep(HALT_SECONDS / 3)
+    return consortium.says_connected(awaited)
 
 
 def missing(consortium: Consortium, identity: str) -> dict[str, str]:
@@ -121,7 +138,9 @@ def test_a_withdrawn_approval_ends_the_part_of_a_site_at_the_next_question(
 ) -> None:
     identity = consortium.submit()
     until(lambda: consortium.reached(identity, "train", number=1), LONG, "the first round")
-    consortium.command("site", "revoke", consortium.sites["evora"], consortium.study)
+    # Halted, so that the rounds are not over before the command is.
+    with consortium.halted("evora"):
+        consortium.command("site", "revoke", consortium.sites["evora"], consortium.study)
     assert consortium.outcome(identity, LONG)["event"] == "finished"
     told = missing(consortium, identity)
     assert list(told) == ["evora"]
