@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from client.network.augment import augment, channels
@@ -16,11 +17,14 @@ from common.study_tables import Cnn, Training
 def straightforward(
     weights: np.ndarray, slices: Slices, cnn: Cnn, training: Training, epochs: int, seed: int
 ) -> LocalResult:
-    """The loop of release 0.1.0 before it was made faster, but for FedProx."""
+    """The loop and the network of release 0.1.0 before they were made faster, but for FedProx."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     network = build(weights, cnn.width, cnn.dropout, slices.images.shape[-1])
+    convolutions = [layer for layer in network.convolutions if isinstance(layer, nn.Conv2d)]
+    blocks = [nn.Sequential(one, nn.ReLU(), nn.MaxPool2d(2)) for one in convolutions]
+    network.convolutions = nn.Sequential(*blocks, nn.Flatten())
     network.train()
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
     images, masks = torch.from_numpy(slices.images), torch.from_numpy(slices.masks)

@@ -35,7 +35,7 @@ from common.cnn import initial_weights
 from common.memory import keep_freed_memory
 from common.study_tables import Cnn, Training
 
-CROP = 128
+CROP, SLICES = 128, 128
 REFERENCE, KEPT = "straightforward", "straightforward, memory kept"
 BALANCE = np.ones(2)
 
@@ -82,7 +82,7 @@ def serve(line: Connection, name: str, width: float, count: int, augmentation: s
 
 def measure(
     width: float = 0.25,
-    slices: int | None = None,
+    slices: int = SLICES,
     repeats: int = 7,
     augmentation: str = "geometry",
     progress: Callable[[str], None] = lambda line: None,
@@ -95,22 +95,21 @@ def measure(
         `images_per_second[clock][loop]` and `ratio[clock][loop]`, each with median, lowest and
         highest; clock is `cpu` or `wall`. A ratio above 1: faster than the straightforward loop.
     """
-    count = slices or max(16, round(128 * min(1.0, 0.25 / width)))
     rates: dict[str, dict[str, list[float]]] = {
         clock: {name: [] for name in LOOPS} for clock in ("cpu", "wall")
     }
-    with apart(serve, {name: (name, width, count, augmentation) for name in LOOPS}) as lines:
+    with apart(serve, {name: (name, width, slices, augmentation) for name in LOOPS}) as lines:
         for repeat in range(repeats + 1):
             for name, line in lines.items():
                 line.send(repeat)
                 wall, cpu = line.recv()
                 if repeat:
-                    rates["cpu"][name].append(count / cpu)
-                    rates["wall"][name].append(count / wall)
-                    progress(f"{repeat}: {name} {count / cpu:.1f} slices a second (processor)")
+                    rates["cpu"][name].append(slices / cpu)
+                    rates["wall"][name].append(slices / wall)
+                    progress(f"{repeat}: {name} {slices / cpu:.1f} slices a second (processor)")
     return {
         "width": width,
-        "slices": count,
+        "slices": slices,
         "repeats": repeats,
         "images_per_second": {
             clock: {name: summary(found) for name, found in by_name.items()}
@@ -167,7 +166,7 @@ def rows(widths: tuple[float, ...] = (0.25, 1.0), repeats: int = 7) -> list[Row]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=float, default=0.25)
-    parser.add_argument("--slices", type=int)
+    parser.add_argument("--slices", type=int, default=SLICES)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--augmentation", default="geometry")
     parser.add_argument("--quiet", action="store_true")

@@ -5,6 +5,9 @@ Seven blocks of [5x5 convolution, same padding, ReLU, 2x2 max pool] with 64, 128
 dense 1, as in Fahmy et al., J Cardiovasc Magn Reson 2022;24:40 and their published code, which has
 no activation after the dense layers. Width 1 has 13.7 million weights. There is no batch
 normalisation, on purpose: its statistics would differ from site to site.
+
+A block pools before it rectifies: scores and gradients are the same to the last bit, and a quarter
+of the values are left to rectify.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ class ScarNet(nn.Module):
         channels = CHANNELS
         for filters in FILTERS:
             wide = max(1, round(filters * width))
-            blocks += [nn.Conv2d(channels, wide, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
+            blocks += [nn.Conv2d(channels, wide, 5, padding=2), nn.MaxPool2d(2), nn.ReLU()]
             channels = wide
         side = crop // 2 ** len(FILTERS)
         self.convolutions = nn.Sequential(*blocks, nn.Flatten())
@@ -78,7 +81,8 @@ def initial_weights(width: float, dropout: float, crop: int, seed: int) -> NDArr
 def flatten(network: ScarNet) -> NDArray[np.float32]:
     """All weights as one float32 vector, in the order of `state_dict`."""
     parts = [value.detach().reshape(-1) for value in network.state_dict().values()]
-    return torch.cat(parts).cpu().numpy().astype(np.float32, copy=True)
+    # Joined they are memory of their own already.
+    return torch.cat(parts).cpu().numpy().astype(np.float32, copy=False)
 
 
 def build(weights: NDArray[np.float32], width: float, dropout: float, crop: int = 128) -> ScarNet:

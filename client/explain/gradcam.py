@@ -120,7 +120,18 @@ def _scored(weights: npt.NDArray[np.float32], head: Linear, cnn: Cnn, crop: int)
         last.weight.copy_(torch.from_numpy(head[0])[None])
         last.bias.fill_(head[1])
     scored = nn.Sequential()
-    parts = {"convolutions": network.convolutions, "dense": network.dense, "head": last}
+    blocks = _rectified_first(network.convolutions)
+    parts = {"convolutions": blocks, "dense": network.dense, "head": last}
     for name, part in parts.items():
         scored.add_module(name, part)
     return scored.eval()
+
+
+def _rectified_first(convolutions: nn.Sequential) -> nn.Sequential:
+    """Put each block's ReLU before its pool, as in the paper: there the maps are looked at."""
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    for layer in convolutions:
+        layers.insert(len(layers) - isinstance(layer, nn.ReLU), layer)
+    return nn.Sequential(*layers)

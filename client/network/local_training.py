@@ -65,7 +65,7 @@ def train_locally(
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     parameters = list(network.parameters())
-    received = copies(parameters)
+    received = copies(parameters) if proximal_mu > 0.0 else []
     optimizer = torch.optim.Adam(parameters, lr=training.learning_rate, fused=True)
     images = torch.from_numpy(slices.images).to(device)
     masks = torch.from_numpy(slices.masks).to(device)

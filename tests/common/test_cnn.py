@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from common.cnn import ScarNet, build, flatten, initial_weights
 from common.feature_names import DEEP_FEATURES
@@ -43,6 +44,23 @@ def test_weights_go_through_a_vector_unchanged() -> None:
     for wrong in (vector[:-1], np.append(vector, np.float32(0)), vector[None]):
         with pytest.raises(ValueError, match=f"{vector.size} weights"):
             build(wrong, 0.05, 0.5)
+
+
+def test_blocks_come_to_the_bit_to_what_they_would_rectified_before_they_are_pooled() -> None:
+    weights = initial_weights(0.05, 0.0, 128, seed=3)
+    images = torch.rand(6, 3, 128, 128, generator=torch.Generator().manual_seed(1)) - 0.3
+    network, textbook = build(weights, 0.05, 0.0), build(weights, 0.05, 0.0)
+    convolutions = [layer for layer in textbook.convolutions if isinstance(layer, nn.Conv2d)]
+    blocks = [nn.Sequential(one, nn.ReLU(), nn.MaxPool2d(2)) for one in convolutions]
+    textbook.convolutions = nn.Sequential(*blocks, nn.Flatten())
+    scores = []
+    for one in (network, textbook):
+        scores.append(one(images))
+        scores[-1].square().sum().backward()
+    assert torch.equal(*scores)
+    for mine, other in zip(network.parameters(), textbook.parameters(), strict=True):
+        assert torch.equal(mine.grad, other.grad)
+        assert mine.grad.abs().max() > 0
 
 
 def test_initial_weights_are_seeded_and_leave_other_randomness_alone() -> None:

@@ -51,7 +51,10 @@ def by_hooks(
     network = build(weights, CNN.width, CNN.dropout)
     network.eval()
     held: dict[str, torch.Tensor] = {}
-    third = [layer for layer in network.convolutions if isinstance(layer, nn.ReLU)][2]
+    convolutions = [layer for layer in network.convolutions if isinstance(layer, nn.Conv2d)]
+    blocks = [nn.Sequential(one, nn.ReLU(), nn.MaxPool2d(2)) for one in convolutions]
+    network.convolutions = nn.Sequential(*blocks, nn.Flatten())
+    third = blocks[2][1]
     third.register_forward_hook(lambda _, __, out: held.update(maps=out))
     found = []
     for image, mask in zip(images, masks, strict=True):
