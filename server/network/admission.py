@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,8 +109,8 @@ def admit(folder: CoordinatorFolder, request: JoinRequest, replace: bool = False
     return _done(request, tuple(changed.values()), new=True)
 
 
-class AdmittedNow(Mapping[str, str]):
-    """The admitted sites' keys (OpenSSH lines) by name, as they are now.
+class AdmittedNow:
+    """The admitted keys as Flower writes them (PEM), each with the name of its site, as of now.
 
     The folder is read again when it has changed. While a file in it cannot be read, everything
     stays as it was before.
@@ -119,24 +119,10 @@ class AdmittedNow(Mapping[str, str]):
     def __init__(self, folder: CoordinatorFolder) -> None:
         self._folder = folder
         self._seen: object = None
-        self._keys: dict[str, str] = {}
-        self._node_keys: dict[bytes, str] = {}
+        self._keys: dict[bytes, str] = {}
 
-    def __getitem__(self, name: str) -> str:
-        return self._read()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-    def node_keys(self) -> Mapping[bytes, str]:
-        """Give the keys as Flower writes them (PEM), each with the name of its site."""
-        self._read()
-        return self._node_keys
-
-    def _read(self) -> dict[str, str]:
+    def __call__(self) -> Mapping[bytes, str]:
+        """Give the names by key."""
         try:
             # This is done for each request, so the folder is looked through in one go.
             with os.scandir(self._folder.admitted) as found:
@@ -144,9 +130,7 @@ class AdmittedNow(Mapping[str, str]):
             seen = sorted((name, now.st_mtime_ns, now.st_size) for name, now in files)
             if seen != self._seen:
                 self._seen = seen
-                held = admitted(self._folder)
-                self._node_keys = {node_key(one.public_key): name for name, one in held.items()}
-                self._keys = {name: one.public_key for name, one in held.items()}
+                self._keys = admitted_keys(self._folder)
         except (WrongUse, OSError) as error:
             logging.getLogger("myofed.coordinator").error("%s", error)
         return self._keys

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from common.identity import node_key
 from server.directory import Present
 
 log = logging.getLogger("myofed.coordinator")
@@ -36,10 +35,10 @@ class KeyDirectory:
     grid
         Flower's grid.
     admitted
-        Public key (an OpenSSH line) of each admitted site, by name; looked at anew each time.
+        Gives the names of the admitted sites by their public keys (PEM); asked anew each time.
     """
 
-    def __init__(self, grid: Nodes, admitted: Mapping[str, str]) -> None:
+    def __init__(self, grid: Nodes, admitted: Callable[[], Mapping[bytes, str]]) -> None:
         self._grid = grid
         self._admitted = admitted
         self._said: set[int] = set()
@@ -50,7 +49,7 @@ class KeyDirectory:
         A node whose key is not admitted does not count. Flower refuses a second node with a key
         that is registered; should there be two, the one that joined last counts.
         """
-        names = {node_key(key): name for name, key in self._admitted.items()}
+        names = self._admitted()
         found: dict[str, Present] = {}
         for node in self._grid.get_nodes():
             name = names.get(node.public_key)

@@ -77,7 +77,7 @@ def serve(folder: CoordinatorFolder) -> None:
 
     in_turn = InTurn(application, folder.database.parent)
     waiting = Waiting(in_turn, Account(folder.account), ending)
-    guard = Guard(waiting, folder.token(), AdmittedNow(folder).node_keys, folder.local_host)
+    guard = Guard(waiting, folder.token(), AdmittedNow(folder), folder.local_host)
     config = uvicorn.Config(
         guard,
         host=folder.settings.bind,

@@ -34,14 +34,14 @@ def test_a_node_is_the_site_of_its_key(tmp_path: Path, caplog: pytest.LogCapture
         Info(11, node_key(tufts.public_key), "2026-01-01T00:00:00+00:00"),
         Info(12, node_key(other.public_key), "2026-01-01T00:00:00+00:00"),
     )
-    admitted = {"tufts": tufts.public_key, "bern": bern.public_key}
-    directory = KeyDirectory(grid, admitted)
+    admitted = {node_key(tufts.public_key): "tufts", node_key(bern.public_key): "bern"}
+    directory = KeyDirectory(grid, lambda: admitted)
     for _ in range(3):
         assert directory.present() == {"tufts": Present(11, "2026-01-01T00:00:00+00:00")}
     assert [record.getMessage() for record in caplog.records] == [
         "node 12 is ignored: its key is not admitted"
     ]
-    admitted["other"] = other.public_key
+    admitted[node_key(other.public_key)] = "other"
     assert set(directory.present()) == {"tufts", "other"}
 
 
@@ -53,5 +53,5 @@ def test_of_two_nodes_with_one_key_the_later_counts(tmp_path: Path, turned: bool
         Info(11, key, "2026-01-01T00:00:00+00:00"),
         Info(10, key, "2026-01-02T00:00:00+00:00"),
     ]
-    directory = KeyDirectory(Grid(*(nodes[::-1] if turned else nodes)), {"tufts": tufts.public_key})
+    directory = KeyDirectory(Grid(*(nodes[::-1] if turned else nodes)), lambda: {key: "tufts"})
     assert directory.present()["tufts"].node == 10
