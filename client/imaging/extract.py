@@ -7,15 +7,9 @@ that cannot be used becomes a `Fault` and does not stop the others.
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +19,8 @@ from client.imaging import cache
 from client.imaging.engine import engine_set, on_engine
 from client.imaging.measure import measure
 from client.imaging.preprocess import Preprocessing
-from client.imaging.radiomics import RadiomicsRecipe, extractor
+from client.imaging.processes import Processes
+from client.imaging.radiomics import RadiomicsRecipe
 from common.errors import Fault, ImageError
 from common.feature_names import all_names
 
@@ -89,32 +84,29 @@ def extract_cases(
         if progress is not None:
             progress(len(found), len(cases))
 
-    most = min(workers or available_cores(), len(cases))
     waiting: list[int] = []
-    with ExitStack() as ends:
-        pool: ProcessPoolExecutor | None = None
+    most = min(workers or available_cores(), len(cases))
+    with Processes(most, recipe) as processes:
         for index, case in enumerate(cases):
             hit = _from_cache(case, preprocessing, recipe, cache_dir)
             if hit is not None:
                 done(index, hit)
                 continue
             waiting.append(index)
-            if 2 <= len(waiting) <= most and not engine:
-                # Processes take a while to start, while this one still looks into the cache: as
-                # many as there are cases for.
-                if pool is None:
-                    pool = ends.enter_context(_processes(most, recipe))
-                    pool.submit(_start_now)
-                pool.submit(_start_now)
+            if not engine:
+                # They take a while to start, while this one still looks into the cache.
+                processes.begin(len(waiting))
         # The longest first: none is left for last.
         waiting.sort(key=lambda i: -_bytes(cases[i].image))
+        work = partial(_extract, preprocessing=preprocessing, recipe=recipe, cache_dir=cache_dir)
         if engine and waiting:
-            _on_cluster(engine, cases, waiting, preprocessing, recipe, cache_dir, done)
-        elif pool is None:
-            for index in waiting:
-                done(index, _extract(cases[index], preprocessing, recipe, cache_dir))
+            _on_cluster(engine, cases, waiting, work, done)
+        elif processes.begun:
+            for index, result in processes.each({i: partial(work, cases[i]) for i in waiting}):
+                done(index, result or _ended(cases[index]))
         else:
-            _in_processes(pool, cases, waiting, preprocessing, recipe, cache_dir, done)
+            for index in waiting:
+                done(index, work(cases[index]))
     return [found[index] for index in range(len(cases))]
 
 
@@ -123,50 +115,6 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@contextmanager
-def _processes(most: int, recipe: RadiomicsRecipe) -> Iterator[ProcessPoolExecutor]:
-    """Keep up to so many fresh processes: `spawn`, as this one may hold threads and a GPU."""
-    pool = ProcessPoolExecutor(most, get_context("spawn"), _start_worker, (recipe,))
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    # All is measured: nobody need wait until they have ended.
-    pool.shutdown(wait=False)
-
-
-def _start_now() -> None:
-    """Do nothing: a process is started for each task that finds none idle."""
-
-
-def _in_processes(
-    pool: ProcessPoolExecutor,
-    cases: Sequence[Case],
-    waiting: Sequence[int],
-    preprocessing: Preprocessing,
-    recipe: RadiomicsRecipe,
-    cache_dir: Path,
-    done: Callable[[int, CaseFeatures], None],
-) -> None:
-    """Hand cases to the processes."""
-    futures: dict[Future[CaseFeatures], int] = {}
-    for index in waiting:
-        try:
-            task = pool.submit(_extract, cases[index], preprocessing, recipe, cache_dir)
-        except BrokenProcessPool:
-            done(index, _ended(cases[index]))
-        else:
-            futures[task] = index
-    for future in as_completed(futures):
-        index = futures[future]
-        try:
-            result = future.result()
-        except BrokenProcessPool:
-            result = _ended(cases[index])
-        done(index, result)
 
 
 def _ended(case: Case) -> CaseFeatures:
@@ -179,35 +127,19 @@ def _on_cluster(
     engine: str,
     cases: Sequence[Case],
     waiting: Sequence[int],
-    preprocessing: Preprocessing,
-    recipe: RadiomicsRecipe,
-    cache_dir: Path,
+    work: Callable[[Case], CaseFeatures],
     done: Callable[[int, CaseFeatures], None],
 ) -> None:
     """Hand cases to a cluster, whose machines see the same files."""
-    work = partial(_numbered, preprocessing=preprocessing, recipe=recipe, cache_dir=cache_dir)
-    for index, result in on_engine(engine, work, [(index, cases[index]) for index in waiting]):
+    numbered = [(index, cases[index]) for index in waiting]
+    for index, result in on_engine(engine, partial(_numbered, work=work), numbered):
         done(index, result)
 
 
 def _numbered(
-    task: tuple[int, Case], preprocessing: Preprocessing, recipe: RadiomicsRecipe, cache_dir: Path
+    task: tuple[int, Case], work: Callable[[Case], CaseFeatures]
 ) -> tuple[int, CaseFeatures]:
-    return task[0], _extract(task[1], preprocessing, recipe, cache_dir)
-
-
-def _start_worker(recipe: RadiomicsRecipe) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    extractor(recipe)
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed says nothing, and this process would wait for it for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    return task[0], work(task[1])
 
 
 def _extract(

@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 import client.imaging.extract as extract
+import client.imaging.processes as processes
 from client.imaging.cache import Entry, case_key, load, read_entry, save
 from client.imaging.extract import Case, extract_cases
 from client.imaging.preprocess import Preprocessing, crop_window, prepare_slice
@@ -238,11 +239,11 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
         "from pathlib import Path\n"
         "from multiprocessing import get_context\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "from client.imaging.extract import _start_worker\n"
+        "from client.imaging.processes import _make_ready\n"
         "from client.imaging.radiomics import RadiomicsRecipe\n"
         "if __name__ == '__main__':\n"
         "    pool = ProcessPoolExecutor(\n"
-        "        2, get_context('spawn'), _start_worker, (RadiomicsRecipe(),))\n"
+        "        2, get_context('spawn'), _make_ready, (RadiomicsRecipe(),))\n"
         "    list(pool.map(abs, range(4)))\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(60)\n"
@@ -263,23 +264,23 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
 def test_processes_are_started_for_cases_that_wait_and_for_no_others(tmp_path, monkeypatch):
     asked = []
 
-    class Noted(extract.ProcessPoolExecutor):
+    class Noted(processes.ProcessPoolExecutor):
         def submit(self, task, *arguments):
-            asked.append(task.__name__)
+            asked.append(getattr(task, "__name__", "work"))
             return super().submit(task, *arguments)
 
-    monkeypatch.setattr(extract, "ProcessPoolExecutor", Noted)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Noted)
     cases = [make_case(tmp_path, name, slices=1) for name in "ABCDE"]
     folder = tmp_path / "cache"
     run(cases[:3], folder)
     for left, starts in (([], 0), (cases[3:4], 0), (cases[3:], 2)):
         asked.clear()
         results = run(cases[:3] + left, folder, workers=4)
-        assert asked.count("_start_now") == starts
-        assert asked.count("_extract") == starts
+        assert asked.count("_begin") == starts
+        assert asked.count("work") == starts
         assert [one.cached for one in results] == [True] * 3 + [False] * len(left)
         for case in left:  # the next time it is measured again
             next(one.entry for one in results if one.case_id == case.case_id).unlink()
     asked.clear()
     run([make_case(tmp_path, name, slices=1) for name in "VWXYZ"], tmp_path / "other", workers=2)
-    assert asked.count("_start_now") == 2
+    assert asked.count("_begin") == 2

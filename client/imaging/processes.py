@@ -1,0 +1,100 @@
+"""Processes that measure cases, begun while there is something else to do.
+
+They are spawned: the process that begins them may hold threads and a GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from types import TracebackType
+from typing import Self, TypeVar
+
+from client.imaging.radiomics import RadiomicsRecipe, extractor
+
+Result = TypeVar("Result")
+
+
+class Processes:
+    """Up to `most` processes that have made themselves ready for a recipe's measurements."""
+
+    def __init__(self, most: int, recipe: RadiomicsRecipe) -> None:
+        self._most = most
+        self._recipe = recipe
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is None:
+            return
+        if kind is None:
+            # All is measured: nobody need wait until they have ended.
+            self._pool.shutdown(wait=False)
+        else:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there are any."""
+        return self._pool is not None
+
+    def begin(self, waiting: int) -> None:
+        """Begin another one if so many cases wait; for a single one none is worth its start."""
+        if not 2 <= waiting <= self._most:
+            return
+        if self._pool is None:
+            spawned = get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._most, spawned, _make_ready, (self._recipe,))
+            self._pool.submit(_begin)
+        self._pool.submit(_begin)
+
+    def each(
+        self, tasks: Mapping[int, Callable[[], Result]]
+    ) -> Iterator[tuple[int, Result | None]]:
+        """Do numbered tasks in the order given; their results as they come.
+
+        None stands for a result that did not come because a process was ended from outside.
+        """
+        if self._pool is None:
+            raise ValueError("there are no processes: none were begun")
+        futures: dict[Future[Result], int] = {}
+        for number, task in tasks.items():
+            try:
+                futures[self._pool.submit(task)] = number
+            except BrokenProcessPool:
+                yield number, None
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except BrokenProcessPool:
+                yield futures[future], None
+
+
+def _begin() -> None:
+    """Do nothing: a process is begun for each task that finds none idle."""
+
+
+def _make_ready(recipe: RadiomicsRecipe) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    extractor(recipe)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed says nothing, and this process would wait for it for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
