@@ -65,9 +65,11 @@ def serve(folder: CoordinatorFolder) -> None:
     from server.network.guard import Guard
     from server.network.in_turn import InTurn
     from server.network.lighter import lighten, lighten_database
+    from server.network.seldom import look_seldom
     from server.network.waiting import Waiting
 
     lighten_database()
+    look_seldom()
     application = flower_application(folder)
     lighten(application)
     log_to_stderr()

@@ -26,6 +26,7 @@ from client.rooms import NodeRoom
 
 MYOFED = Path(sys.executable).parent / "myofed"
 START_SECONDS = 120.0
+HALT_SECONDS = 6.0
 MARKS = {
     "superlink": "server.network.superlink",
     "serverapp": "flwr-serverapp",
@@ -224,6 +225,23 @@ class Consortium:
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
+
+    def hold_up(
+        self, site: str, condition: Callable[[], object], seconds: float, what: str
+    ) -> None:
+        """Make a site slow until the condition holds, so that a run is not over before.
+
+        It is halted for much less than the deadline of a question, and has the time to answer
+        between two halts.
+        """
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"waited {seconds:.0f} seconds for: {what}"
+            with self.halted(site):
+                on = time.monotonic() + HALT_SECONDS
+                while time.monotonic() < on and not condition():
+                    time.sleep(0.1)
+            time.sleep(HALT_SECONDS / 4)
 
     def stop(self, name: str) -> None:
         """End a coordinator or a site in order."""

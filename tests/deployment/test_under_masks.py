@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,6 @@ from common.study_file import parse_study
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 LONG = 400.0
-HALT_SECONDS = 6.0
 ROUNDS = 8
 EXTERNAL = "dorpat"
 SITES = (*DEFAULT, replace(DEFAULT[0], name="evora"))
@@ -77,23 +76,10 @@ def run(consortium: Consortium) -> str:
     consortium.stop("bergamo")
     until(lambda: "bergamo" in missing(consortium, identity), LONG, "a round without bergamo")
     consortium.start_site("bergamo")
-    until(lambda: after_a_halt(consortium, "evora", "bergamo"), LONG, "bergamo is back")
+    is_back = partial(consortium.says_connected, "bergamo")
+    consortium.hold_up("evora", is_back, LONG, "bergamo is back")
     assert consortium.outcome(identity, LONG)["event"] == "finished"
     return identity
-
-
-def after_a_halt(consortium: Consortium, slow: str, awaited: str) -> bool:
-    """Hold the run up by a site that is slow, and say whether another one is there.
-
-    Otherwise the run would be over before a site has started. The halts are much shorter than the
-    deadline of training, and between them the slow site has the time to answer.
-    """
-    with consortium.halted(slow):
-        end = time.monotonic() + HALT_SECONDS
-        while time.monotonic() < end and not consortium.says_connected(awaited):
-            time.sleep(0.1)
-    time.sleep(HALT_SECONDS / 3)
-    return consortium.says_connected(awaited)
 
 
 def missing(consortium: Consortium, identity: str) -> dict[str, str]:
