@@ -30,10 +30,12 @@ READ = {
 
 
 def hand_on_at_once() -> bool:
-    """Replace the engine's look for messages in this process; say whether this was done."""
+    """Replace the engine's look for messages in this process; say whether it is replaced."""
+    engine: Any = importlib.import_module(_ENGINE)
+    if engine.add_messages_to_queue is hand_on:
+        return True
     if changed(READ):
         return False
-    engine: Any = importlib.import_module(_ENGINE)
     engine.add_messages_to_queue = hand_on
     return True
 
