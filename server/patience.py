@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SHORT_SECONDS, LONG_SECONDS = 0.01, 0.5
+SHORT_SECONDS, LONG_SECONDS = 0.02, 0.5
 """Between two looks when an answer may come, and before. Failures are seen after `LONG_SECONDS`."""
 EXPECTED = 0.7
 """The share of what the last first answer took, before which none is expected."""
