@@ -100,10 +100,12 @@ def extract_cases(
         waiting.sort(key=lambda i: -_bytes(cases[i].image))
         work = partial(_extract, preprocessing=preprocessing, recipe=recipe, cache_dir=cache_dir)
         if engine and waiting:
-            _on_cluster(engine, cases, waiting, work, done)
+            measured = on_engine(engine, work, [cases[i] for i in waiting])
+            for index, result in zip(waiting, measured, strict=True):
+                done(index, result)
         elif processes.begun:
-            for index, result in processes.each({i: partial(work, cases[i]) for i in waiting}):
-                done(index, result or _ended(cases[index]))
+            for index, kept in processes.each({i: partial(work, cases[i]) for i in waiting}):
+                done(index, kept or _ended(cases[index]))
         else:
             for index in waiting:
                 done(index, work(cases[index]))
@@ -121,25 +123,6 @@ def _ended(case: Case) -> CaseFeatures:
     what = "a process of the extraction was ended from outside, often for memory"
     fix = "Run it again with fewer workers; cases already measured are kept."
     return _faulty(case, "extraction-failed", what, fix)
-
-
-def _on_cluster(
-    engine: str,
-    cases: Sequence[Case],
-    waiting: Sequence[int],
-    work: Callable[[Case], CaseFeatures],
-    done: Callable[[int, CaseFeatures], None],
-) -> None:
-    """Hand cases to a cluster, whose machines see the same files."""
-    numbered = [(index, cases[index]) for index in waiting]
-    for index, result in on_engine(engine, partial(_numbered, work=work), numbered):
-        done(index, result)
-
-
-def _numbered(
-    task: tuple[int, Case], work: Callable[[Case], CaseFeatures]
-) -> tuple[int, CaseFeatures]:
-    return task[0], work(task[1])
 
 
 def _extract(

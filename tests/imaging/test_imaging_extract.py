@@ -266,7 +266,7 @@ def test_processes_are_started_for_cases_that_wait_and_for_no_others(tmp_path, m
 
     class Noted(processes.ProcessPoolExecutor):
         def submit(self, task, *arguments):
-            asked.append(getattr(task, "__name__", "work"))
+            asked.append(getattr(task, "func", task).__name__)
             return super().submit(task, *arguments)
 
     monkeypatch.setattr(processes, "ProcessPoolExecutor", Noted)
@@ -277,7 +277,7 @@ def test_processes_are_started_for_cases_that_wait_and_for_no_others(tmp_path, m
         asked.clear()
         results = run(cases[:3] + left, folder, workers=4)
         assert asked.count("_begin") == starts
-        assert asked.count("work") == starts
+        assert asked.count("_extract") == starts
         assert [one.cached for one in results] == [True] * 3 + [False] * len(left)
         for case in left:  # the next time it is measured again
             next(one.entry for one in results if one.case_id == case.case_id).unlink()
