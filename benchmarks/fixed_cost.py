@@ -30,7 +30,7 @@ def measure(out: Path, width: float, rounds: int) -> tuple[float, float]:
     place = out / f"width-{width:g}"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    folders = network.make_sites(place, study)
+    folders = network.make_sites(place, study, PATIENTS, SLICES)
     plain = statistics.median(network.time_plain(folders, study, rounds, as_a_worker=True)[1:])
     deployed = network.time_deployed(place, folders, text)
     whole = statistics.median(deployed["train"][1:])
@@ -48,7 +48,6 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
-    network.PATIENTS, network.SLICES = PATIENTS, SLICES
     found = [measure(given.out.absolute(), width, given.rounds) for width in WIDTHS]
     slope, fixed = np.polyfit(*zip(*found, strict=True), 1)
     print(f"{fixed:.2f} s and {slope:.3f} s for each MB")

@@ -64,10 +64,12 @@ def roster_text() -> str:
     return "".join(f'[[sites]]\nname = "{site.name}"\nrole = "train"\n' for site in SITES)
 
 
-def make_sites(out: Path, study: Study) -> dict[str, Path]:
+def make_sites(
+    out: Path, study: Study, patients: int = PATIENTS, slices: int = SLICES
+) -> dict[str, Path]:
     folders = {site.name: out / "sites" / site.name for site in SITES}
     if not (out / "sites").exists():
-        for table in make_consortium(out / "phantoms", 1, PATIENTS, SITES, slices=SLICES):
+        for table in make_consortium(out / "phantoms", 1, patients, SITES, slices=slices):
             name = table.parent.name
             path = folders[name]
             import_table(table, path, name=name, positive="scar", negative="none", myocardium=2)

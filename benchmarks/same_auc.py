@@ -73,10 +73,11 @@ def rows(out: Path, seeds: Sequence[int] = SEEDS) -> list[Row]:
                 text = PROTOCOL.format(seed=seed, choice=choice) + roster
                 run_study(parse_study(text), sites, run)
             found[name].append(run)
-            print(run.name, {model: round(auc(run, model), 4) for model in MODELS}, flush=True)
-    compared = [name for name in CHOICES if name != "as it is"]
-    by_bytes = bytes_row(found["8 bits"])
-    return [*(auc_row(name, found) for name in compared), by_bytes]
+            print(run.name, {model: round(one, 4) for model, one in aucs(run).items()}, flush=True)
+    measured = {name: [aucs(run) for run in runs] for name, runs in found.items()}
+    plain = measured.pop("as it is")
+    compared = [auc_row(f"AUC with {name}", those, plain) for name, those in measured.items()]
+    return [*compared, bytes_row(found["8 bits"])]
 
 
 def made_sites(out: Path) -> Path:
@@ -90,43 +91,33 @@ def made_sites(out: Path) -> Path:
     return folder
 
 
-def auc(run: Path, model: str) -> float:
-    """Give a model's AUC at the external site."""
-    return float(_results(run)["external"][EXTERNAL.name]["models"][model]["auc"])
-
-
-def auc_row(name: str, found: dict[str, list[Path]]) -> Row:
-    """Compare the AUC of a choice with that of the study as it is: the mean over the seeds."""
-    gaps = {
-        model: [
-            auc(one, model) - auc(other, model)
-            for one, other in zip(found[name], found["as it is"], strict=True)
-        ]
-        for model in MODELS
-    }
-    whole = statistics.mean(auc(run, "fused") for run in found["as it is"])
-    return _row(f"AUC with {name}", gaps, whole)
+def aucs(run: Path) -> dict[str, float]:
+    """Give each model's AUC at the external site."""
+    models = _results(run)["external"][EXTERNAL.name]["models"]
+    return {model: float(models[model]["auc"]) for model in MODELS}
 
 
 def real_rows(out: Path, data: Path, seeds: Sequence[int] = REAL_SEEDS) -> list[Row]:
     """Compare rounds of 8 bits with rounds of 32 on M&Ms, centre 1 external."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, float]]] = {}
     for name, change in (("32 bits", []), ("8 bits", ['training.transfer="int8"'])):
         given = Namespace(data=data, out=out / f"mnms-{name.replace(' ', '-')}", folds=4,
                           shuffle=False, cache=None, changes=change)  # fmt: skip
-        found[name] = [mnms_study.run_one(given, 1, seed) for seed in seeds]
+        runs = [mnms_study.run_one(given, 1, seed) for seed in seeds]
+        found[name] = [{model: float(run[model]) for model in MODELS} for run in runs]
+    what = "AUC with 8 bits on M&Ms, centre 1 external"
+    return [auc_row(what, found["8 bits"], found["32 bits"])]
+
+
+def auc_row(
+    what: str, chosen: Sequence[dict[str, float]], plain: Sequence[dict[str, float]]
+) -> Row:
+    """Compare the AUC of a choice, seed by seed, with that of the study as it is."""
     gaps = {
-        model: [
-            float(one[model] - other[model])
-            for one, other in zip(found["8 bits"], found["32 bits"], strict=True)
-        ]
+        model: [one[model] - other[model] for one, other in zip(chosen, plain, strict=True)]
         for model in MODELS
     }
-    whole = statistics.mean(float(one["fused"]) for one in found["32 bits"])
-    return [_row("AUC with 8 bits on M&Ms, centre 1 external", gaps, whole)]
-
-
-def _row(what: str, gaps: dict[str, list[float]], whole: float) -> Row:
+    whole = statistics.mean(one["fused"] for one in plain)
     told = "; ".join(
         f"{model} {statistics.mean(gap):+.4f} ({min(gap):+.4f} to {max(gap):+.4f})"
         for model, gap in gaps.items()
