@@ -24,6 +24,7 @@ from client.node.stock import arguments, environment, free_port
 from client.node.words import CONNECTED, WAITING, Words
 from client.rooms import NodeRoom, NodeSettings
 from common.errors import MyoFedError, WrongUse
+from common.memory import FOR_MESSAGES, keep_freed_memory
 
 OWN, FLOWERS = "own", "flower"
 PACE = "MYOFED_PACE"
@@ -38,6 +39,7 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--pace", choices=[OWN, FLOWERS], default=os.environ.get(PACE, OWN))
     parser.add_argument("--health", default="", help="host:port of the node's health service")
     options = parser.parse_args(given)
+    keep_freed_memory(FOR_MESSAGES)
     room = NodeRoom(options.folder.absolute())
     words = Words(room)
     try:

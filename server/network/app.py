@@ -20,6 +20,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from common.bundle import RUN_KEY
 from common.errors import Interrupted, MyoFedError
+from common.memory import FOR_MESSAGES, keep_freed_memory
 from server.export.follower import exporting
 from server.network.account import News
 from server.network.admission import AdmittedNow
@@ -37,6 +38,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Take the run that the configuration names through its stages."""
+    keep_freed_memory(FOR_MESSAGES)
     folder = CoordinatorFolder.open(Path(os.environ[FOLDER_VARIABLE]))
     run = find(folder, str(context.run_config[RUN_KEY]))
     with holding(run), _log_into(run.path / "coordinator.log"), _outcome_told(run):

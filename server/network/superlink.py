@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from common.memory import FOR_MESSAGES, keep_freed_memory
 from server.network.admission import AdmittedNow
 from server.network.environment import quiet_flower
 from server.network.folder import CoordinatorFolder
@@ -107,6 +108,7 @@ def serve(folder: CoordinatorFolder) -> None:
 def main() -> None:
     """Serve the coordinator whose folder is the only argument."""
     os.umask(0o077)
+    keep_freed_memory(FOR_MESSAGES)
     folder = CoordinatorFolder.open(Path(sys.argv[1]))
     quiet_flower(folder)
     serve(folder)

@@ -43,6 +43,31 @@ def test_freed_memory_is_used_again() -> None:
     assert pages("keep") < 10_000 < 100_000 < pages()
 
 
+PEAK_AND_REST = """
+import pathlib, sys
+from common.memory import keep_freed_memory
+assert keep_freed_memory(int(sys.argv[1]))
+
+def held():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line)
+
+blocks = [bytearray(40_000_000) for _ in range(10)]
+most = held()
+blocks.clear()
+print(most - held())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+@pytest.mark.parametrize(("most", "given_back"), [(2**20, True), (2**29, False)])
+def test_what_is_beyond_the_most_is_given_back(most: int, given_back: bool) -> None:
+    command = [sys.executable, "-c", PEAK_AND_REST, str(most)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    # Ten blocks of 40 MB were in use; 64 MB stay at hand in any case.
+    assert (int(found.stdout) > 300_000) is given_back
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
     assert not memory.keep_freed_memory()
