@@ -200,6 +200,11 @@ class CoordinatorFolder:
         return self.path / "state.db"
 
     @property
+    def parts(self) -> Path:
+        """The parts of messages that are under way."""
+        return self.path / "parts"
+
+    @property
     def account(self) -> Path:
         """Account of the messages between runs and sites."""
         return self.path / "messages.log"

@@ -1,9 +1,7 @@
 """What Flower's SuperLink does at each request, without the part that has no effect here.
 
 Seven of its nine middlewares act on one interface only, or on none without a plugin that is not
-there, and look at every piece of a message to find that out. SQLite, as Flower sets it up, copies
-each part of a message from its log to the database at once, and Debian's overwrites with zeros what
-is deleted. On a round that trains little that is a fifth of the SuperLink's work.
+there, and look at every piece of a message to find that out.
 """
 
 from __future__ import annotations
@@ -51,10 +49,6 @@ READ = {
 }
 """The hash of the source of each as it was read."""
 
-LOG_PAGES = 16_384
-"""Pages of 4 KB after which SQLite copies its log to the database; by default 1,000, less than one
-part of a message."""
-
 
 class Only:
     """A middleware that is passed by unless a request's path begins with `where`."""
@@ -87,16 +81,3 @@ def lighten(application: Any) -> bool:
     ]
     held.append(Middleware(Direct))
     return True
-
-
-def lighten_database() -> None:
-    """Set up every SQLite database that this process opens from now on."""
-    from sqlalchemy import Engine, event
-
-    event.listen(Engine, "connect", set_up)
-
-
-def set_up(connection: Any, _: object) -> None:
-    """Set up a new connection to a SQLite database."""
-    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-    connection.execute("PRAGMA secure_delete = FAST")

@@ -65,12 +65,13 @@ def serve(folder: CoordinatorFolder) -> None:
     from server.network.account import Account
     from server.network.guard import Guard
     from server.network.in_turn import InTurn
-    from server.network.lighter import lighten, lighten_database
+    from server.network.lighter import lighten
+    from server.network.parts import keep_parts
     from server.network.seldom import look_seldom
     from server.network.waiting import Waiting
 
-    lighten_database()
     look_seldom()
+    keep_parts(folder.parts)
     application = flower_application(folder)
     lighten(application)
     log_to_stderr()

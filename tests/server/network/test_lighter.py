@@ -1,20 +1,17 @@
-"""What is passed by, what is not, and how the database is set up."""
+"""What is passed by, and what is not."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
 from starlette.middleware import Middleware
 
 from server.network import lighter as module
 from server.network.direct import Direct
 from server.network.flat import Flat
-from server.network.lighter import FOR, NOWHERE, Only, lighten, lighten_database
+from server.network.lighter import FOR, NOWHERE, Only, lighten
 
 
 class Marks:
@@ -87,18 +84,3 @@ def test_another_flower_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     application = Application()
     assert not lighten(application)
     assert Only not in [one.cls for one in application.user_middleware]
-
-
-def test_databases_opened_from_now_on_are_set_up(tmp_path: Path) -> None:
-    lighten_database()
-    try:
-        engine = create_engine(f"sqlite:///{tmp_path / 'state.db'}")
-        with engine.connect() as connection:
-            pages = connection.execute(text("PRAGMA wal_autocheckpoint")).scalar()
-            deleted = connection.execute(text("PRAGMA secure_delete")).scalar()
-        engine.dispose()
-    finally:
-        event.remove(Engine, "connect", module.set_up)
-    assert (pages, deleted) == (module.LOG_PAGES, 2)
-    with sqlite3.connect(tmp_path / "state.db") as other:
-        assert other.execute("PRAGMA wal_autocheckpoint").fetchone() == (1000,)
