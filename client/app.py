@@ -17,7 +17,7 @@ from flwr.clientapp import ClientApp
 
 from client.link.line import WorkerLine
 from client.link.place import LinkError
-from common.folding import made_once
+from common.folding import folded, unfolded
 from common.messages import Refusal
 from common.question_kinds import QUESTIONS
 from common.records import refusal_record
@@ -42,8 +42,9 @@ def carrier(worker_of: Callable[[Context], Asks]) -> ClientApp:
     def carry(stage: str) -> None:
         @app.query(stage)
         def _(message: Message, context: Context) -> Message:
-            answer = worker_of(context).ask(stage, message.content)
-            return Message(made_once(answer), reply_to=message)
+            # Folded for Flower's sake only: arrays travel beside a record on the site's own line.
+            answer = worker_of(context).ask(stage, unfolded(message.content))
+            return Message(folded(answer), reply_to=message)
 
     for stage in STAGE_NAMES:
         carry(stage)

@@ -58,14 +58,6 @@ class _Once(ConfigRecord):
 _Once.__qualname__ = ConfigRecord.__qualname__
 
 
-def made_once(record: RecordDict) -> RecordDict:
-    """Let the object of a folded record be made once only; others are given back as they are."""
-    part = record.get(FOLDED)
-    if len(record) != 1 or not isinstance(part, ConfigRecord):
-        return record
-    return RecordDict({FOLDED: _Once(dict(part))})
-
-
 def folded(record: RecordDict) -> RecordDict:
     """Make one part of the parts of a record, if all its arrays are bytes and not too many."""
     held: dict[str, object] = {_PARTS: ",".join(record)}

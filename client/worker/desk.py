@@ -23,7 +23,6 @@ from client.worker.receipts import Receipts, asked
 from client.worker.refused import answer_or_refuse
 from client.worker.worker import Worker
 from common.errors import RunError
-from common.folding import folded
 from common.messages import Refusal
 from common.records import Envelope, digest_of, unsealed
 from common.study import Study
@@ -88,7 +87,7 @@ class WorkerDesk:
                 which = asked(fingerprint, stage, digest_of(question), envelope)
             return self._receipts.refuse(refusal, which)
 
-        return folded(answer_or_refuse(self.log, stage, answer, note))
+        return answer_or_refuse(self.log, stage, answer, note)
 
     def _worker(self, fingerprint: str, run: str) -> Worker:
         found = self.asked(fingerprint)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import MyoFedError
-from common.secure_sum.ring import LIMB_BITS, Ring, is_negative, negate
+from common.secure_sum.ring import LIMB_BITS, Ring, blocks, is_negative, negate
 
 MACHINE_BITS = 64
 """The machine's own whole numbers are used up to here: a network has millions of weights."""
@@ -55,26 +55,32 @@ class FixedPoint:
         OutOfRange
             A number is not finite or too large; its place is named, its value is not.
         """
-        numbers = np.asarray(values, np.float64)
-        fits = np.abs(numbers) < self.largest(terms)  # False for NaN
-        if not fits.all():
-            place = int(np.flatnonzero(~fits)[0])
-            raise OutOfRange(
-                f"Number {place} of {numbers.size} is not finite, or not below "
-                f"{self.largest(terms):.3g}; {int((~fits).sum())} in all.",
-                "Look for an outlier among the site's values.",
-            )
-        whole = np.rint(numbers * 2.0**self.fraction)
+        found = np.empty((values.size, self.limbs), np.uint32)
+        for rows in blocks(values.size):
+            numbers = np.asarray(values[rows], np.float64)
+            if not (np.abs(numbers) < self.largest(terms)).all():  # False for NaN
+                raise self._out_of_range(values, terms)
+            self._write(np.rint(numbers * 2.0**self.fraction), found[rows])
+        return found
+
+    def _write(self, whole: NDArray[np.float64], words: NDArray[np.uint32]) -> None:
+        """Write whole numbers (n,) as words (n, L)."""
         if self.bits <= MACHINE_BITS:
-            words = whole.astype("<i8").view("<u4").reshape(-1, 2)
-            return words[:, : self.limbs].astype(np.uint32)
-        found = np.empty((numbers.size, self.limbs), np.uint32)
+            words[:] = whole.astype("<i8").view("<u4").reshape(-1, 2)[:, : self.limbs]
+            return
         for limb in range(self.limbs):
             # Powers of two: neither the division nor the difference rounds.
             above = np.floor(whole / _LIMB)
-            found[:, limb] = (whole - above * _LIMB).astype(np.uint32)
+            words[:, limb] = (whole - above * _LIMB).astype(np.uint32)
             whole = above
-        return found
+
+    def _out_of_range(self, values: NDArray[np.number], terms: int) -> OutOfRange:
+        beyond = ~(np.abs(np.asarray(values, np.float64)) < self.largest(terms))
+        return OutOfRange(
+            f"Number {int(np.flatnonzero(beyond)[0])} of {values.size} is not finite, or not below "
+            f"{self.largest(terms):.3g}; {int(beyond.sum())} in all.",
+            "Look for an outlier among the site's values.",
+        )
 
     def decode(self, total: Ring) -> NDArray[np.float64]:
         """Decode a sum (n, L); numbers (n,)."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from common.errors import MyoFedError
 from common.secure_sum import FEWEST
 from common.secure_sum.framing import framed
-from common.secure_sum.ring import Ring, add, negate
+from common.secure_sum.ring import Ring, add, blocks, subtract
 
 KEY_BYTES, NONCE_BYTES = 32, 16
 _PURPOSE = b"myofed secure sum 1"
@@ -52,13 +52,7 @@ def mask(
     secret: bytes, context: bytes, shape: tuple[int, ...], word: type[np.generic] = np.uint32
 ) -> Ring:
     """Draw a mask of a shape and of such words from the secret of two sites."""
-    drawn = HKDF(SHA256(), KEY_BYTES + NONCE_BYTES, salt=None, info=_PURPOSE + context).derive(
-        secret
-    )
-    stream = Cipher(ChaCha20(drawn[:KEY_BYTES], drawn[KEY_BYTES:]), mode=None).encryptor()
-    stored = np.dtype(word).newbyteorder("<")
-    zeros = bytes(stored.itemsize * math.prod(shape))
-    return np.frombuffer(stream.update(zeros), stored).astype(word).reshape(shape)
+    return _next_of(_stream_of(secret, context), shape, word)
 
 
 def masked(
@@ -86,8 +80,30 @@ def masked(
             f"A sum over {len({name, *secrets})} sites was asked for; this study needs {least}.",
             "The coordinator must wait for more sites.",
         )
-    found = values
-    for peer in sorted(set(secrets) - {name}):
-        one = mask(secrets[peer], context, values.shape, values.dtype.type)
-        found = add(found, one if name < peer else negate(one))
+    streams = [
+        (_stream_of(secrets[peer], context), add if name < peer else subtract)
+        for peer in sorted(set(secrets) - {name})
+    ]
+    found = np.empty_like(values)
+    for rows in blocks(len(values)):
+        part = values[rows]
+        for stream, join in streams:
+            part = join(part, _next_of(stream, part.shape, values.dtype.type))
+        found[rows] = part
     return found
+
+
+def _stream_of(secret: bytes, context: bytes) -> CipherContext:
+    """Begin the stream of random bytes that two sites share."""
+    drawn = HKDF(SHA256(), KEY_BYTES + NONCE_BYTES, salt=None, info=_PURPOSE + context).derive(
+        secret
+    )
+    return Cipher(ChaCha20(drawn[:KEY_BYTES], drawn[KEY_BYTES:]), mode=None).encryptor()
+
+
+def _next_of(stream: CipherContext, shape: tuple[int, ...], word: type[np.generic]) -> Ring:
+    """Draw the next words of a stream."""
+    stored = np.dtype(word).newbyteorder("<")
+    zeros = bytes(stored.itemsize * math.prod(shape))
+    drawn = np.frombuffer(stream.update(zeros), stored)
+    return drawn.astype(word, copy=False).reshape(shape)

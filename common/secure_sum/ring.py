@@ -7,12 +7,16 @@ numbers sees to it that a sum of theirs does not, see `fixed_point`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 Ring = NDArray[np.uint32] | NDArray[np.uint8]
 
 LIMB_BITS = 32
+BLOCK = 2**14
+"""Elements that are taken through several steps at a time."""
 _LOW = np.uint64(2**LIMB_BITS - 1)
 _SHIFT = np.uint64(LIMB_BITS)
 
@@ -36,6 +40,19 @@ def negate(one: Ring) -> Ring:
     lowest = np.zeros_like(one)
     lowest[:, 0] = 1
     return add(~one, lowest)
+
+
+def subtract(one: Ring, other: Ring) -> Ring:
+    """Take a vector (n, L) from another."""
+    if one.shape[1] == 1:
+        return one - other
+    return add(one, negate(other))
+
+
+def blocks(size: int) -> Iterator[slice]:
+    """Cut n elements into blocks that stay in a processor's cache from one step to the next."""
+    for start in range(0, size, BLOCK):
+        yield slice(start, min(start + BLOCK, size))
 
 
 def is_negative(one: Ring) -> NDArray[np.bool_]:

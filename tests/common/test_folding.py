@@ -10,7 +10,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from common import folding
 from common.errors import RunError
-from common.folding import FOLDED, folded, made_once, unfolded
+from common.folding import FOLDED, folded, unfolded
 from common.messages import Refusal, TrainAnswer
 from common.records import (
     Envelope,
@@ -131,10 +131,3 @@ def test_it_goes_to_another_process_as_flowers_own() -> None:
     other = pickle.loads(pickle.dumps(one))
     assert type(other[FOLDED]) is ConfigRecord
     assert other.object_id == name
-    assert made_once(other).object_id == name
-    assert type(made_once(other)[FOLDED]) is not ConfigRecord
-
-
-def test_only_a_folded_record_is_made_once() -> None:
-    for record in (to_record(ANSWER), RecordDict(), RecordDict({FOLDED: ArrayRecord()})):
-        assert made_once(record) is record

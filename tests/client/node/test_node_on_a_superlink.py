@@ -23,6 +23,7 @@ from client.node.checked_app import ForeignApp
 from client.rooms import link_of
 from common.errors import MyoFedError
 from common.flower_objects import quicken_objects
+from common.folding import unfolded
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,7 @@ def test_three_nodes_answer_an_empty_question_soon(superlink: SuperLink, soon: N
                 assert set(answers) == set(nodes)
                 for message in answers.values():
                     assert not message.has_error()
-                    assert message.content["question"]["number"] == number
+                    assert unfolded(message.content)["question"]["number"] == number
         shown = ", ".join(f"{one:.2f}" for one in seconds)
         print(f"round trips of 3 nodes: {shown} s")
         assert statistics.median(seconds[1:]) < ROUND_TRIP_SECONDS, shown

@@ -13,7 +13,6 @@ from client.approved import ApprovalWithdrawn, approve, revoke
 from client.worker.desk import WorkerDesk
 from client.worker.worker import Worker
 from common.errors import CohortError, MyoFedError
-from common.folding import unfolded
 from common.messages import EnrolAnswer, EnrolQuestion, Refusal
 from common.records import Envelope, from_answer, sealed, to_record
 from harmonization.errors import BatchError
@@ -51,7 +50,7 @@ def enrol(study: object = STUDY) -> EnrolQuestion:
 
 def test_the_worker_gets_the_question_without_its_envelope(desk: WorkerDesk, made: Path) -> None:
     approve(made, STUDY)
-    assert unfolded(desk.ask("enrol", in_envelope(enrol()))) == to_record(enrol())
+    assert desk.ask("enrol", in_envelope(enrol())) == to_record(enrol())
 
 
 def test_approvals_count_from_the_next_question_on(
@@ -60,7 +59,7 @@ def test_approvals_count_from_the_next_question_on(
     assert code_of(desk.ask("enrol", in_envelope(enrol()))) == "study-mismatch"
     assert "approved: none" in caplog.text
     path = approve(made, STUDY)
-    assert "refusal" not in unfolded(desk.ask("enrol", in_envelope(enrol())))
+    assert "refusal" not in desk.ask("enrol", in_envelope(enrol()))
     assert code_of(desk.ask("enrol", in_envelope(enrol(OTHER)))) == "study-mismatch"
     assert f"approved: {STUDY.fingerprint[:12]}" in caplog.text
     path.unlink()
@@ -71,17 +70,17 @@ def test_a_withdrawal_counts_from_the_next_question_on(
     desk: WorkerDesk, made: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = approve(made, STUDY)
-    assert "refusal" not in unfolded(desk.ask("enrol", in_envelope(enrol())))
+    assert "refusal" not in desk.ask("enrol", in_envelope(enrol()))
     old = path.with_suffix(".approval").read_bytes()
     assert revoke(made, STUDY.fingerprint)
-    asked = unfolded(desk.ask("enrol", in_envelope(enrol())))
+    asked = desk.ask("enrol", in_envelope(enrol()))
     refused = from_answer(EnrolAnswer, asked)
     assert refused == Refusal("approval-withdrawn", ApprovalWithdrawn.public)
     assert "withdrew its approval" in caplog.text
     path.with_suffix(".approval").write_bytes(old)
     assert code_of(desk.ask("enrol", in_envelope(enrol()))) == "approval-withdrawn"
     approve(made, STUDY)
-    assert "refusal" not in unfolded(desk.ask("enrol", in_envelope(enrol())))
+    assert "refusal" not in desk.ask("enrol", in_envelope(enrol()))
 
 
 def test_a_study_that_somebody_put_there_is_refused(desk: WorkerDesk, made: Path) -> None:
@@ -92,7 +91,7 @@ def test_a_study_that_somebody_put_there_is_refused(desk: WorkerDesk, made: Path
     copy = path.with_name(f"{OTHER.fingerprint}.approval")
     copy.write_text(signed.read_text().replace(STUDY.fingerprint, OTHER.fingerprint))
     assert code_of(desk.ask("enrol", in_envelope(enrol(OTHER)))) == "study-mismatch"
-    assert "refusal" not in unfolded(desk.ask("enrol", in_envelope(enrol())))
+    assert "refusal" not in desk.ask("enrol", in_envelope(enrol()))
 
 
 def test_an_edited_approval_is_refused(desk: WorkerDesk, made: Path) -> None:

@@ -28,7 +28,6 @@ from client.link.place import SOCKET, target_of
 from client.link.wire import pack
 from client.worker.worker import Worker
 from common.course import exchange_of
-from common.folding import unfolded
 from common.messages import EnrolAnswer, Refusal
 from common.records import Envelope, from_answer, to_record
 
@@ -84,7 +83,7 @@ def test_a_site_answers_from_its_own_process_with_the_same_bits(site: Path, star
     approve(site, STUDY)
     near = Worker(SiteContext(SiteFolder.open(site), STUDY, "run-near"))
     for question in questions(STUDY):
-        far = unfolded(line.ask(question.stage, in_envelope(question)))
+        far = line.ask(question.stage, in_envelope(question))
         assert "refusal" not in far, question.stage
         envelope = Envelope("run-near", exchange_of(question))
         expected = near.ask(question.stage, to_record(question), envelope)
@@ -129,7 +128,7 @@ def test_told_to_end_in_mid_question_it_says_so_and_the_next_worker_answers(
         impatient = WorkerLine(link, deadline=1.0)
         until = time.monotonic() + 60.0
         # Until the long one is computed.
-        while "refusal" not in unfolded(impatient.ask("enrol", quick)):
+        while "refusal" not in impatient.ask("enrol", quick):
             assert time.monotonic() < until
         begun = time.monotonic()
         process.terminate()
@@ -139,7 +138,7 @@ def test_told_to_end_in_mid_question_it_says_so_and_the_next_worker_answers(
         assert refusal(coming.result(60)).code == "worker-unreachable"
     assert "in the middle of a question" in (site / "site.log").read_text()
     start()
-    assert "refusal" not in unfolded(WorkerLine(link).ask("enrol", quick))
+    assert "refusal" not in WorkerLine(link).ask("enrol", quick)
 
 
 def test_a_second_worker_or_no_site_is_an_error_with_what_to_do(
@@ -170,4 +169,4 @@ def test_the_app_finds_the_worker_by_the_environment(
     monkeypatch.delenv(LINK, raising=False)
     assert refusal(line_of_site(None).ask("enrol", enrol)).code == "worker-unreachable"  # type: ignore[arg-type]
     monkeypatch.setenv(LINK, str(folder / "l"))
-    assert "refusal" not in unfolded(line_of_site(None).ask("enrol", enrol))  # type: ignore[arg-type]
+    assert "refusal" not in line_of_site(None).ask("enrol", enrol)  # type: ignore[arg-type]
