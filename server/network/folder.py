@@ -3,8 +3,8 @@
 - `settings.toml`: names of this machine, port, address to listen on
 - `ca.pem`, `server.pem`; `secrets/`: private keys and tokens, mode 0600
 - `admitted/`: one join request a site; `withdrawn/`: keys that were replaced
-- `runs/`: one folder a run; `state.db`: Flower's database; `messages.log`: what is under
-  way; `flwr/`: its home; `logs/`
+- `runs/`: one folder a run; `state.db`: Flower's database; `parts/`: the parts of messages that are
+  under way; `messages.log`: which are; `flwr/`: Flower's home; `logs/`
 """
 
 from __future__ import annotations
