@@ -122,8 +122,12 @@ class PartsInFiles(InMemoryObjectStore):
     def _write(self, name: str, content: bytes) -> None:
         # Whole or not at all: the SuperLink may be killed at any moment.
         new = self._folder / (name + _NEW)
-        new.write_bytes(content)
-        os.replace(new, self._folder / name)
+        try:
+            new.write_bytes(content)
+            os.replace(new, self._folder / name)
+        except OSError:
+            new.unlink(missing_ok=True)  # the disk may be full of it
+            raise
 
     def _read_again(self) -> None:
         for file in self._folder.glob(f"*{TREE}"):
