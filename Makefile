@@ -31,7 +31,7 @@ test: setup lint
 soak: setup
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m soak
 
-# Each row a ratio measured in this run; an hour and a half on a machine with nothing else to do.
+# Each row a ratio measured in this run; two hours on a machine with nothing else to do.
 # `make bench DATA=FOLDER` measures on the real images of M&Ms too.
 bench: setup
 	$(BIN)/python benchmarks/bench.py bench $(if $(DATA),--data $(DATA))
