@@ -9,7 +9,6 @@ again after a restart; a file that is not what its name says is thrown away, and
 from __future__ import annotations
 
 import importlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.object_store.in_memory_object_store import InMemoryObjectStore
 from google.protobuf.message import DecodeError
 
+from common.files import replacing
 from common.flower_source import changed
 
 _LOADER = "flwr.superlink.config_loader"
@@ -30,7 +30,6 @@ READ = {
 """What is built upon, and the hash of the source of each as it was read."""
 
 TREE = ".tree"
-_NEW = ".new"
 _RUN_BYTES = 8
 
 
@@ -58,19 +57,17 @@ class PartsInFiles(InMemoryObjectStore):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
-        self._trees: set[str] = set()
         folder.mkdir(mode=0o700, exist_ok=True)
         self._read_again()
 
     def preregister(self, run_id: int, object_tree: ObjectTree) -> list[str]:
         """Note the parts of a message; give those that are missing."""
-        root = object_tree.object_id
         with self.lock_store:
             missing = super().preregister(run_id, object_tree)
-            if root not in self._trees:
-                tree = run_id.to_bytes(_RUN_BYTES, "big") + object_tree.SerializeToString()
-                self._write(root + TREE, tree)
-                self._trees.add(root)
+            file = self._folder / (object_tree.object_id + TREE)
+            if not file.exists():
+                run = run_id.to_bytes(_RUN_BYTES, "big")
+                _write(file, run + object_tree.SerializeToString())
         return missing
 
     def put(self, object_id: str, object_content: bytes) -> None:
@@ -87,7 +84,7 @@ class PartsInFiles(InMemoryObjectStore):
         with self.lock_store:
             entry = self.store.get(object_id)
             if entry is not None and entry.content:
-                self._write(object_id, entry.content)
+                _write(self._folder / object_id, entry.content)
                 entry.content = b""
 
     def get(self, object_id: str) -> bytes | None:
@@ -107,7 +104,6 @@ class PartsInFiles(InMemoryObjectStore):
             noted = object_id in self.store
             super().delete(object_id)
             if noted and object_id not in self.store:
-                self._trees.discard(object_id)
                 for name in (object_id, object_id + TREE):
                     (self._folder / name).unlink(missing_ok=True)
 
@@ -115,19 +111,8 @@ class PartsInFiles(InMemoryObjectStore):
         """Forget all."""
         with self.lock_store:
             super().clear()
-            self._trees.clear()
             for file in self._folder.iterdir():
                 file.unlink()
-
-    def _write(self, name: str, content: bytes) -> None:
-        # Whole or not at all: the SuperLink may be killed at any moment.
-        new = self._folder / (name + _NEW)
-        try:
-            new.write_bytes(content)
-            os.replace(new, self._folder / name)
-        except OSError:
-            new.unlink(missing_ok=True)  # the disk may be full of it
-            raise
 
     def _read_again(self) -> None:
         for file in self._folder.glob(f"*{TREE}"):
@@ -135,14 +120,19 @@ class PartsInFiles(InMemoryObjectStore):
             try:
                 tree = ObjectTree.FromString(content[_RUN_BYTES:])
                 super().preregister(int.from_bytes(content[:_RUN_BYTES], "big"), tree)
-                self._trees.add(tree.object_id)
             except (DecodeError, ValueError, KeyError):
                 file.unlink()
         for file in self._folder.iterdir():
-            if file.name.removesuffix(TREE) in self._trees and file.suffix == TREE:
+            if file.suffix == TREE:
                 continue
             entry = self.store.get(file.name)
             if entry is not None and get_object_id(file.read_bytes()) == file.name:
                 entry.is_available = True
             else:
                 file.unlink()
+
+
+def _write(path: Path, content: bytes) -> None:
+    # Whole or not at all: the SuperLink may be killed at any moment, and the disk be full.
+    with replacing(path) as part:
+        part.write_bytes(content)

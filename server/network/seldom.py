@@ -85,7 +85,7 @@ def remembered(
             return heard[1]
         answer = method(self, about)
         if is_yes(answer):
-            fresh = {key: one for key, one in held.items() if now - one[0] < seconds}
+            fresh = {what: one for what, one in held.items() if now - one[0] < seconds}
             setattr(self, name, fresh | {key: (now, answer)})
         return answer
 

@@ -127,13 +127,13 @@ def test_after_a_full_disk_the_same_message_can_be_sent_again(
         raise OSError("the disk is full")
 
     with monkeypatch.context() as disk:
-        disk.setattr(module.os, "replace", full)
+        disk.setattr(Path, "replace", full)
         with pytest.raises(OSError, match="full"):
             store.preregister(7, sent.tree)
     missing = store.preregister(7, sent.tree)
     assert sorted(missing) == sorted(sent.parts)
     with monkeypatch.context() as disk:
-        disk.setattr(module.os, "replace", full)
+        disk.setattr(Path, "replace", full)
         with pytest.raises(OSError, match="full"):
             store.put(missing[0], sent.parts[missing[0]])
     assert [one.name for one in folder.iterdir()] == [sent.name + TREE]
