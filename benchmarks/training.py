@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+import torch
 from in_turn import apart
 from straightforward import straightforward
 from table import Row
@@ -45,8 +46,9 @@ Train = Callable[[np.ndarray, Slices, Cnn, Training, int, int], LocalResult]
 def own(
     weights: np.ndarray, slices: Slices, cnn: Cnn, training: Training, epochs: int, seed: int
 ) -> LocalResult:
-    """The site's loop."""
-    return train_locally(weights, slices, cnn, training, epochs, BALANCE, 0.0, seed)
+    """The site's loop, on the processor also where there is a GPU (gpu.py measures that one)."""
+    device = torch.device("cpu")
+    return train_locally(weights, slices, cnn, training, epochs, BALANCE, 0.0, seed, device)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from client.network.device import to_device
+
 ROTATION_DEGREES = 30.0
 ZOOM = 0.2
 SHEAR = 0.2
@@ -43,7 +45,7 @@ def augment(
         (n, 3, crop, crop), on their device: image, mask, image times mask.
     """
     count = images.shape[0]
-    maps = _random_maps(count, generator).to(images.device)
+    maps = to_device(_random_maps(count, generator), images.device)
     pair = torch.stack((images, masks), dim=1)
     grid = functional.affine_grid(maps, list(pair.shape), align_corners=False)
     moved = functional.grid_sample(pair, grid, mode="bilinear", align_corners=False)
@@ -61,7 +63,7 @@ def _other_scanner(images: Tensor, generator: torch.Generator) -> Tensor:
 
     def uniform(reach: float) -> Tensor:
         drawn = torch.rand(images.shape[0], 1, 1, generator=generator)
-        return (reach * (2.0 * drawn - 1.0)).to(images.device)
+        return to_device(reach * (2.0 * drawn - 1.0), images.device)
 
     gamma = torch.exp(uniform(LOG_GAMMA))
     changed = images.clamp(0.0, 1.0) ** gamma * (1.0 + uniform(GAIN)) + uniform(OFFSET)

@@ -8,6 +8,7 @@ own: they are the same bits on one machine whichever process computes them, and 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from common.study_tables import Precision
 
@@ -29,6 +30,17 @@ def settle(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def to_device(drawn: Tensor, device: torch.device) -> Tensor:
+    """Send numbers that were drawn on the CPU to where they are needed.
+
+    To a GPU without waiting: a plain copy would wait until all that it was told to do is done, at
+    each batch, and it would stand still until it is told the next.
+    """
+    if device.type == "cuda":
+        return drawn.pin_memory().to(device, non_blocking=True)
+    return drawn.to(device)
 
 
 def mixed_precision(device: torch.device, precision: Precision) -> torch.autocast:

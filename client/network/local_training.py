@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
-from client.network.augment import augment, channels
+from client.network.batches import batches, load
 from client.network.device import mixed_precision, own_device, settle
 from client.network.proximal import add_pull, copies
 from client.network.slices import Slices
@@ -67,24 +66,18 @@ def train_locally(
     parameters = list(network.parameters())
     received = copies(parameters) if proximal_mu > 0.0 else []
     optimizer = torch.optim.Adam(parameters, lr=training.learning_rate, fused=True)
-    images = torch.from_numpy(slices.images).to(device)
-    masks = torch.from_numpy(slices.masks).to(device)
-    classes = torch.from_numpy(slices.labels)
-    balance = torch.tensor(class_weights, dtype=torch.float32)[classes].to(device)
-    labels = classes.float().to(device)
+    loaded = load(slices, class_weights, device)
     # Added up where it is computed: to read the loss at each step would make a GPU wait.
     total = torch.zeros((), dtype=torch.float64, device=device)
     precision = mixed_precision(device, training.precision)
     for _ in range(epochs):
-        order = torch.randperm(len(slices), generator=generator).to(device)
-        for chosen in torch.split(order, training.batch_size):
-            batch = _batch(images[chosen], masks[chosen], training, generator)
+        for batch in batches(loaded, training, generator):
             with precision:
-                logits = network(batch)
+                logits = network(batch.inputs)
             loss = functional.binary_cross_entropy_with_logits(
-                logits.float(), labels[chosen], weight=balance[chosen]
+                logits.float(), batch.labels, weight=batch.weights
             )
-            total += loss.detach().double() * len(chosen)
+            total += loss.detach().double() * len(batch.labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             if proximal_mu > 0.0:
@@ -92,13 +85,3 @@ def train_locally(
             optimizer.step()
     steps = max(1, epochs) * max(1, len(slices))
     return LocalResult(flatten(network), float(total) / steps)
-
-
-def _batch(images: Tensor, masks: Tensor, training: Training, generator: torch.Generator) -> Tensor:
-    """Make the network's input (n, 3, crop, crop) of slices (n, crop, crop), augmented or not."""
-    if training.augmentation == "none":
-        batch = channels(images, masks)
-    else:
-        intensity = training.augmentation == "geometry+intensity"
-        batch = augment(images, masks, generator, intensity=intensity)
-    return batch.contiguous(memory_format=torch.channels_last)

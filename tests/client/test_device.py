@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from site_samples import rings
 
 from client.network import device as devices
-from client.network.device import has_bfloat16, mixed_precision, own_device, settle
+from client.network.device import has_bfloat16, mixed_precision, own_device, settle, to_device
 from client.network.inference import look
 from client.network.local_training import LocalResult, train_locally
 from client.network.slices import Slices
@@ -133,6 +134,35 @@ def test_a_gpu_adds_up_in_one_order_and_does_not_round_float32(
         assert (cudnn.allow_tf32, matmul.allow_tf32) == (False, False)
     finally:
         cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def test_what_was_drawn_goes_to_a_gpu_without_waiting_for_it() -> None:
+    drawn = Mock()
+    sent = to_device(drawn, torch.device("cuda"))
+    assert sent is drawn.pin_memory.return_value.to.return_value
+    drawn.pin_memory.return_value.to.assert_called_once_with(
+        torch.device("cuda"), non_blocking=True
+    )
+    here = torch.ones(3)
+    assert to_device(here, CPU) is here
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+@pytest.mark.parametrize("augmentation", ["geometry+intensity", "none"])
+def test_a_gpu_trains_as_the_processor_does_and_the_same_each_time(
+    slices: Slices, start: np.ndarray, augmentation: str
+) -> None:
+    options = Training.model_validate({"augmentation": augmentation})
+    undisturbed = Cnn(width=CNN.width, dropout=0.0)  # A GPU draws its dropout by itself.
+    here, there, again = (
+        train_locally(start, slices, undisturbed, options, 2, np.ones(2), 0.0, 3, device)
+        for device in (CPU, torch.device("cuda"), torch.device("cuda"))
+    )
+    assert there.weights.tobytes() == again.weights.tobytes()
+    assert there.loss == pytest.approx(here.loss, rel=1e-3)
+    assert np.linalg.norm(there.weights - here.weights) < 0.05 * np.linalg.norm(
+        here.weights - start
+    )
 
 
 @pytest.mark.parametrize(
