@@ -3,6 +3,11 @@
 #
 #   docker build --target coordinator --tag myofed-coordinator .
 #   docker build --target site --tag myofed-site .
+#
+# With PyTorch for a GPU (docs/site.md, "A GPU"), from the index of the CUDA that the driver can run:
+#
+#   docker build --target site --tag myofed-site-gpu \
+#       --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cuNNN .
 
 FROM python:3.11-slim-bookworm AS build
 # PyRadiomics 3.0.1 has no wheel for Python 3.11 and is compiled here.
@@ -13,9 +18,10 @@ WORKDIR /build
 COPY constraints.txt ./
 RUN python -m venv /opt/myofed
 ENV PATH=/opt/myofed/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --constraint constraints.txt numpy wheel versioneer setuptools \
     && pip install --constraint constraints.txt --no-build-isolation pyradiomics \
-    && pip install --constraint constraints.txt --index-url https://download.pytorch.org/whl/cpu \
+    && pip install --constraint constraints.txt --index-url ${TORCH_INDEX} \
         --extra-index-url https://pypi.org/simple torch
 COPY pyproject.toml README.md LICENSE myofed.py ./
 COPY common ./common

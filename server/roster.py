@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from common.messages import EnrolAnswer
 from common.secure_sum.session import Announcement
 from common.study import Study
+from common.versions import in_common
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,9 @@ class Roster:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Package versions, which are the same at all sites."""
+        """What all sites have in common of the versions of Python and packages."""
         first = next(iter(self.answers.values()))
-        found: dict[str, str] = json.loads(first.versions)
-        return found
+        return in_common(json.loads(first.versions))
 
     def pooled(self, sites: Sequence[str]) -> EnrolAnswer:
         """Describe several sites as if they were one: their patients and slices added up."""

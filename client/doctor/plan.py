@@ -23,6 +23,7 @@ from client.doctor.radiomics import radiomics_check
 from client.doctor.room import room_check
 from client.doctor.route import Address, proxy_to
 from client.doctor.tls import tls_check
+from client.doctor.training import training_check
 from client.doctor.versions import studies_check, versions_check
 from client.rooms import NodeRoom
 from common.check import Check, Task, examine, failed
@@ -83,4 +84,5 @@ def _of_data(site: Path, progress: Callable[[int, int], None]) -> list[Task]:
         Task("approved studies", partial(studies_check, site)),
         Task("cohort", partial(cohort_check, site, studies, progress), COHORT_SECONDS),
         Task("radiomics self-test", partial(radiomics_check, studies), SELF_TEST_SECONDS),
+        Task("training", partial(training_check, studies), SELF_TEST_SECONDS),
     ]

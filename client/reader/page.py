@@ -17,7 +17,7 @@ from common.external_figures import shares
 from common.heads import MODELS
 from common.release import Release
 from common.statistics.wilson import Proportion
-from common.versions import package_versions
+from common.versions import in_common, package_versions
 
 MAIN = "fused"
 """The model whose answer stands at the top."""
@@ -206,8 +206,11 @@ def _slices(found: Predictions, reading: Reading) -> dict[str, str]:
 
 def _facts(release: Release, found: Predictions, reading: Reading) -> list[tuple[str, str]]:
     here = package_versions()
+    alike = in_common(here)
     others = [
-        f"{name} {value}" for name, value in release.versions.items() if here.get(name) != value
+        f"{name} {value}"
+        for name, value in in_common(release.versions).items()
+        if alike.get(name) != value
     ]
     versions = ", ".join(f"{name} {value}" for name, value in here.items())
     if others:

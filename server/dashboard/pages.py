@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from common.versions import in_common
 from server.dashboard import figures
 from server.dashboard.snapshot import Curve, SiteNow, SiteState, Snapshot
 
@@ -83,7 +84,7 @@ def noticed(shown: Snapshot) -> list[tuple[SiteState, str, list[SiteNow]]]:
 
 def common_versions(sites: Sequence[SiteNow]) -> Mapping[str, str]:
     """Give what all enrolled sites run; nothing if they differ."""
-    found = [site.versions for site in sites if site.versions]
+    found = [in_common(site.versions) for site in sites if site.versions]
     return found[0] if found and all(one == found[0] for one in found) else {}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from common.machine import MACHINE
 from common.messages import EnrolAnswer, EnrolQuestion
 from common.study import Study
+from common.versions import in_common
 from server.federation import Federation
 from server.firewall import require, require_count
 from server.roster import Roster
@@ -63,18 +64,19 @@ def compare(
     answers: Mapping[str, EnrolAnswer], others: Mapping[str, EnrolAnswer]
 ) -> dict[str, str]:
     """Say where a site runs something else than most of the others do, by site."""
-    recipe, self_test, versions = (
+    recipe, self_test = (
         Counter(getattr(answer, name) for answer in others.values()).most_common(1)[0][0]
-        for name in ("recipe", "self_test", "versions")
+        for name in ("recipe", "self_test")
     )
-    expected: dict[str, str] = json.loads(versions)
+    alike = Counter(_alike(answer) for answer in others.values()).most_common(1)[0][0]
     found: dict[str, str] = {}
     for name, answer in answers.items():
-        own = json.loads(answer.versions)
+        own: dict[str, str] = json.loads(answer.versions)
+        compared = in_common(own)
         other = [
             f"it runs {package} {own.get(package, 'absent')}, the others {version}"
-            for package, version in expected.items()
-            if own.get(package, "absent") != version
+            for package, version in alike
+            if compared.get(package) != version
         ]
         if answer.recipe != recipe:
             other.append("its recipe is not that of the others")
@@ -83,6 +85,10 @@ def compare(
         if other:
             found[name] = "; ".join(other)
     return found
+
+
+def _alike(answer: EnrolAnswer) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(in_common(json.loads(answer.versions)).items()))
 
 
 def changed(begun: Mapping[str, EnrolAnswer], now: Mapping[str, EnrolAnswer]) -> dict[str, str]:

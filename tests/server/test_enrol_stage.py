@@ -109,6 +109,28 @@ def test_every_difference_is_named() -> None:
     assert compare(answers | {"c": more}, answers) == {}
 
 
+def test_sites_with_a_gpu_or_another_bug_fix_of_python_take_part(tmp_path: Path) -> None:
+    own = {"a": ("3.11.7", "2.7"), "b": ("3.11.2", "2.7+cu130"), "c": ("3.11.9+", "2.7+cpu")}
+    sites = Sites(
+        ALL,
+        **{
+            name: {"versions": json.dumps({"python": python, "torch": torch})}
+            for name, (python, torch) in own.items()
+        },
+        x={"versions": json.dumps({"python": "3.11.7", "torch": "2.7"})},
+    )
+    roster = sites.enrol(tmp_path / "run")
+    assert roster.train == NAMES
+    assert roster.versions == {"python": "3.11", "torch": "2.7"}
+    kept = sites.federation.run.cohort()
+    assert json.loads(kept["b"]["versions"]) == {"python": "3.11.2", "torch": "2.7+cu130"}
+
+    older = {"b": {"versions": json.dumps({"numpy": "2.1", "torch": "2.6+cpu"})}}
+    odd = Sites(**older)
+    odd.enrol(tmp_path / "odd")
+    assert "it runs torch 2.6+cpu, the others 2.7" in odd.failures["b"]
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"site": "a"}, "the node with the key of b says that it is another site"),
     ({"fingerprint": "0" * 64}, "it approved another study"),

@@ -265,7 +265,7 @@ def test_a_whole_examination(site: Path, tmp_path: Path) -> None:
     assert names == [
         *("key", "proxy", "name (DNS)", "port", "certificate (TLS)", "clock", "coordinator"),
         *("admission", "software", "disk", "data", "identity", "approved studies", "cohort"),
-        "radiomics self-test",
+        *("radiomics self-test", "training"),
     ]
     assert {check.verdict for check in checks} <= {PASS, WARN}, checks
     node_only = examine_site(site, with_data=False)
