@@ -16,6 +16,10 @@ from client.rooms import NodeRoom, Part, link_of
 from common.errors import WrongUse
 from common.health import SERVING, health_of
 from common.supervise import Child, Supervisor
+from common.threads import ENVIRONMENT
+
+_ADDED = {"PYTHONUNBUFFERED": "1", **ENVIRONMENT}
+"""To the environment of both."""
 
 LOOK_SECONDS = 0.5
 WORKER_SECONDS = 1.0
@@ -70,7 +74,7 @@ def _worker(site: Path, link: Path) -> tuple[Child, Callable[[], str]]:
     if _worker_serves(link):
         raise WrongUse(f"A worker serves {link} already.", _SERVED)
     argv = (sys.executable, "-m", "client.worker.process", str(site), "--link", str(link))
-    child = Child(Part.WORKER.value, argv, {"PYTHONUNBUFFERED": "1"}, site / "worker.log")
+    child = Child(Part.WORKER.value, argv, _ADDED, site / "worker.log")
     return child, WorkerLook(link)
 
 
@@ -82,7 +86,7 @@ def _node(site: Path, link: Path, health: str) -> tuple[Child, Callable[[], str]
     argv = [sys.executable, "-m", "client.node.process", str(room.path), "--link", str(link)]
     if health:
         argv += ["--health", str(Address.parse(health))]
-    child = Child(Part.NODE.value, argv, {"PYTHONUNBUFFERED": "1"}, room.log)
+    child = Child(Part.NODE.value, argv, _ADDED, room.log)
 
     def look() -> str:
         state, words = last_words(room)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client.imaging.extract import available_cores
 from common.errors import Interrupted, MyoFedError, RunError
+from common.threads import one_thread
 from server.export.follower import exporting
 from server.federation import Watch
 from server.network.runs import BEGAN, FAILED, FINISHED, STOPPED, holding
@@ -71,7 +72,7 @@ def federate(run: RunFolder, sites: Mapping[str, Path], names: list[str], watch:
     client = carrier(LocalWorkers(folders, study.canonical(), identities))
     answer_places(client)
     hand_on_at_once()
-    with _ctrl_c_sets(stop), warnings.catch_warnings(), holding(run), exporting(run):
+    with _ctrl_c_sets(stop), warnings.catch_warnings(), holding(run), exporting(run), one_thread():
         warnings.simplefilter("ignore")
         run.event(event=BEGAN)
         try:

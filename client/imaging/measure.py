@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from client.imaging.cache import Entry
 from client.imaging.hidden_nan import count_hidden_nan
@@ -25,6 +24,7 @@ from client.imaging.radiomics import RadiomicsRecipe, extract_slice
 from client.imaging.reading import read_pair
 from client.imaging.volume import Volume
 from common.errors import ImageError
+from common.threads import one_thread
 
 
 def measure(
@@ -147,7 +147,7 @@ def single_thread() -> Iterator[None]:
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
-        with threadpool_limits(1):
+        with one_thread():
             yield
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)

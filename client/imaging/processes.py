@@ -1,6 +1,7 @@
 """Processes that measure cases, begun while there is something else to do.
 
-They are spawned: the process that begins them may hold threads and a GPU.
+They are spawned: the process that begins them may hold threads and a GPU. It is one of them itself:
+half a second passes until another one has begun, and on two cores that would be lost on both.
 """
 
 from __future__ import annotations
@@ -8,19 +9,27 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
+from queue import SimpleQueue
 from typing import Self, TypeVar
 
 from client.imaging.radiomics import RadiomicsRecipe, extractor
 
 Result = TypeVar("Result")
 
+AHEAD = 2
+"""Tasks handed to each of the others: one more than it does, while this process measures a case."""
+
 
 class Processes:
-    """Up to `most` processes that have made themselves ready for a recipe's measurements."""
+    """Others that make themselves ready for a recipe's measurements, to help this process.
+
+    `most`: how many may measure, this one counted.
+    """
 
     def __init__(self, most: int, recipe: RadiomicsRecipe) -> None:
         self._most = most
@@ -41,7 +50,7 @@ class Processes:
 
     @property
     def begun(self) -> bool:
-        """Whether there are any."""
+        """Whether there are others."""
         return self._pool is not None
 
     def begin(self, waiting: int) -> None:
@@ -50,30 +59,45 @@ class Processes:
             return
         if self._pool is None:
             spawned = get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._most, spawned, _make_ready, (self._recipe,))
-            self._pool.submit(_begin)
+            self._pool = ProcessPoolExecutor(self._most - 1, spawned, _make_ready, (self._recipe,))
         self._pool.submit(_begin)
 
     def each(
         self, tasks: Mapping[int, Callable[[], Result]]
     ) -> Iterator[tuple[int, Result | None]]:
-        """Do numbered tasks in the order given; their results as they come.
+        """Do numbered tasks; their results as they come.
 
-        None stands for a result that did not come because a process was ended from outside.
+        The others take from the beginning, this process from the end. None stands for a result that
+        did not come because a process was ended from outside.
         """
         if self._pool is None:
             raise ValueError("there are no processes: none were begun")
-        futures: dict[Future[Result], int] = {}
-        for number, task in tasks.items():
-            try:
-                futures[self._pool.submit(task)] = number
-            except BrokenProcessPool:
-                yield number, None
-        for future in as_completed(futures):
-            try:
-                yield futures[future], future.result()
-            except BrokenProcessPool:
-                yield futures[future], None
+        waiting = deque(tasks)
+        begun: dict[Future[Result], int] = {}
+        came: SimpleQueue[Future[Result]] = SimpleQueue()
+        while waiting or begun:
+            while waiting and len(begun) < AHEAD * (self._most - 1):
+                number = waiting.popleft()
+                try:
+                    future = self._pool.submit(tasks[number])
+                except BrokenProcessPool:
+                    yield number, None
+                    continue
+                begun[future] = number
+                future.add_done_callback(came.put)
+            if waiting:
+                own = waiting.pop()
+                yield own, tasks[own]()
+            while begun and not (waiting and came.empty()):
+                future = came.get()
+                yield begun.pop(future), _result(future)
+
+
+def _result(future: Future[Result]) -> Result | None:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return None
 
 
 def _begin() -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from common.statistics.checks import Array, Floats, StatisticsError
 from common.statistics.moments import Standardized
+from common.threads import one_thread
 
 NO_VARIANCE = 1e-10
 """Of the first component's variance: what has less is rounding, not a direction."""
@@ -67,7 +67,7 @@ def principal_components(
     chosen[np.asarray(candidates)] = True
     entries = np.flatnonzero(chosen & ~problem.constant)
     # One thread: the last bits of the vectors would depend on how many cores there are.
-    with threadpool_limits(1):
+    with one_thread():
         variances, vectors = np.linalg.eigh(problem.correlation[np.ix_(entries, entries)])
     variances, vectors = variances[::-1], vectors[:, ::-1]
     total = float(entries.size)

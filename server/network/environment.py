@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+from common import threads
 from server.network.folder import CoordinatorFolder
 
 FOLDER_VARIABLE = "MYOFED_COORDINATOR"
@@ -37,6 +38,7 @@ def flower_environment(folder: CoordinatorFolder) -> dict[str, str]:
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
         "PYTHONUNBUFFERED": "1",
+        **threads.ENVIRONMENT,
         # Else each of many threads keeps memory of its own that it no longer needs.
         "MALLOC_ARENA_MAX": "2",
     }

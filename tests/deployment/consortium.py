@@ -283,5 +283,4 @@ class Consortium:
             return False
 
     def _environment(self) -> dict[str, str]:
-        own = {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-        return {**os.environ, **own}
+        return {**os.environ, "COLUMNS": "200"}

@@ -60,7 +60,7 @@ def start_on(host: Host, consortium: Consortium, site: str) -> None:
     consortium.processes[site] = subprocess.Popen(
         host.command(MYOFED, "site", "up", consortium.sites[site], "--link", link),
         cwd=consortium.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "NO_PROXY": around, "no_proxy": around},
+        env={**os.environ, "NO_PROXY": around, "no_proxy": around},
     )  # fmt: skip
     log.close()
 

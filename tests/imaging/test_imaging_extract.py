@@ -1,9 +1,13 @@
 """Extraction of many cases: cache, damage, resuming, faults, processes."""
 
 import csv
+import multiprocessing
+import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import nibabel
@@ -273,14 +277,46 @@ def test_processes_are_started_for_cases_that_wait_and_for_no_others(tmp_path, m
     cases = [make_case(tmp_path, name, slices=1) for name in "ABCDE"]
     folder = tmp_path / "cache"
     run(cases[:3], folder)
-    for left, starts in (([], 0), (cases[3:4], 0), (cases[3:], 2)):
+    for left, starts in (([], 0), (cases[3:4], 0), (cases[3:], 1)):
         asked.clear()
         results = run(cases[:3] + left, folder, workers=4)
         assert asked.count("_begin") == starts
-        assert asked.count("_extract") == starts
+        assert asked.count("_extract") == 2 * starts
         assert [one.cached for one in results] == [True] * 3 + [False] * len(left)
         for case in left:  # the next time it is measured again
             next(one.entry for one in results if one.case_id == case.case_id).unlink()
     asked.clear()
     run([make_case(tmp_path, name, slices=1) for name in "VWXYZ"], tmp_path / "other", workers=2)
-    assert asked.count("_begin") == 2
+    assert asked.count("_begin") == 1
+
+
+def own_id(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def ended():
+    if multiprocessing.parent_process() is None:
+        return own_id(0.02)
+    os._exit(1)
+
+
+def test_the_process_that_begins_others_measures_too():
+    with processes.Processes(2, RECIPE) as some:
+        some.begin(2)
+        found = list(some.each({number: partial(own_id, 0.02) for number in range(40, 0, -1)}))
+    assert sorted(number for number, _ in found) == list(range(1, 41))
+    by = dict(found)
+    assert by[1] == os.getpid()
+    assert by[40] != os.getpid()
+    assert len(set(by.values())) == 2
+
+
+def test_a_process_that_is_ended_leaves_no_task_without_an_answer():
+    with processes.Processes(3, RECIPE) as some:
+        some.begin(2)
+        some.begin(3)
+        found = dict(some.each(dict.fromkeys(range(20), ended)))
+    assert sorted(found) == list(range(20))
+    assert found[0] is None
+    assert set(found.values()) <= {None, os.getpid()}
