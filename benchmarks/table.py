@@ -7,12 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console
-
-from common.console import table_of
-
-WIDE = 260
-"""Columns, so that no cell is cut."""
+from common.console import show_wide, table_of
 
 
 @dataclass(frozen=True)
@@ -53,15 +48,20 @@ class Row:
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Print rows as a table: median, lowest to highest, goal."""
-    columns = ["row", "against", "median", "lowest to highest", "goal", "reached", "detail"]
-    wide = Console(highlight=False, emoji=False, width=WIDE)
-    wide.print(table_of("", columns, [_cells(row) for row in rows]))
+    """Print rows as a table: median, lowest to highest, goal. Below it what the ratios are of."""
+    columns = ["row", "against", "median", "lowest to highest", "goal", "reached"]
+    show_wide(table_of("", columns, [_cells(row) for row in rows]))
+    for row in rows:
+        if row.detail:
+            print(f"{row.name}:\n    {row.detail}")
 
 
 def _cells(row: Row) -> list[str]:
-    spread = f"{min(row.values):.2f} to {max(row.values):.2f}" if row.values else "–"
-    median = "–" if row.median is None else f"{row.median:.2f} {row.unit}"
+    digits = 2 if row.goal > 0.1 else 4
+    spread = "–"
+    if row.values:
+        spread = f"{min(row.values):.{digits}f} to {max(row.values):.{digits}f}"
+    median = "–" if row.median is None else f"{row.median:.{digits}f} {row.unit}"
     reached = {True: "yes", False: "no", None: "not measured"}[row.reached]
     goal = f"at {'most' if row.at_most else 'least'} {row.goal:g}"
-    return [row.name, row.against, median, spread, goal, reached, row.detail]
+    return [row.name, row.against, median, spread, goal, reached]

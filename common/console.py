@@ -14,8 +14,8 @@ from rich.table import Table
 
 from common.errors import MyoFedError, WrongUse
 
+ANY_WIDTH = 10_000
 # Without emoji: in a fingerprint, ":AB:" and ":CD:" would become pictures.
-WIDE = 160
 console = Console(highlight=False, emoji=False)
 to_person = Console(stderr=True, highlight=False, emoji=False)
 
@@ -62,7 +62,8 @@ def show_json(content: Any) -> None:
 
 def show_wide(table: Table) -> None:
     """Print a table as wide as it must be, also into a pipe: a cut name would be of no use."""
-    wide = Console(highlight=False, emoji=False, width=max(console.width, WIDE))
+    needed = Console(width=ANY_WIDTH).measure(table).maximum
+    wide = Console(highlight=False, emoji=False, width=max(console.width, needed))
     wide.print(table)
 
 
