@@ -11,11 +11,11 @@ and what the comparison cost.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
+from finished import results_of
 from mnms_study import changed
 
 from client.cohort.importers import import_mnms
@@ -72,9 +72,8 @@ def read_arguments() -> argparse.Namespace:
 def run_one(arguments: argparse.Namespace, external: int, seed: int) -> dict[str, Any]:
     folder = arguments.out / f"external{external}-seed{seed}"
     study = parse_study(changed(STUDY.format(seed=seed, folds=arguments.folds), arguments.changes))
-    results = folder / "run" / "results.json"
     started = time.monotonic()
-    if not results.exists():
+    while (content := results_of(folder / "run", study)) is None:
         if not (folder / "sites").exists():
             for number, name in enumerate(PARTS, start=1):
                 out = folder / "sites" / name
@@ -90,7 +89,6 @@ def run_one(arguments: argparse.Namespace, external: int, seed: int) -> dict[str
             import_mnms(arguments.data, other, name="other", centre=external)
         run_study(study, folder / "sites", folder / "run")
         print(f"{time.monotonic() - started:.0f} s")
-    content: dict[str, Any] = json.loads(results.read_text())
     return content
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from finished import results_of
 
 from client.cohort.importers import import_mnms
 from client.cohort.patients import patients
@@ -95,13 +96,11 @@ def run_one(arguments: argparse.Namespace, external: int, seed: int) -> dict[str
     kind = "-shuffled" if arguments.shuffle else ""
     folder = arguments.out / f"external{external}-seed{seed}{kind}"
     study = parse_study(changed(STUDY.format(seed=seed, folds=arguments.folds), arguments.changes))
-    results = folder / "run" / "results.json"
     started = time.monotonic()
-    if not results.exists():
+    while (content := results_of(folder / "run", study)) is None:
         if not (folder / "sites").exists():
             make_sites(arguments, folder / "sites", external, seed)
         run_study(study, folder / "sites", folder / "run")
-    content = json.loads(results.read_text())
     one = content["external"]["other"]
     row: dict[str, Any] = {
         "external": external,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import mnms_study
+from finished import results_of
 from in_process import run_near
 
 from client.cohort.importers import import_table
@@ -103,8 +104,11 @@ def run_one(
 ) -> dict[str, Any]:
     place = given.out / cohort.replace(", ", "-").replace(" ", "-")
     folder = place / f"epsilon-{epsilon or 'none'}-{draw}"
-    results = folder / "run" / "results.json"
-    if not results.exists():
+    text = PHANTOMS.format(folds=given.folds)
+    if cohort.startswith("M&Ms"):
+        text = mnms_study.STUDY.format(seed=1, folds=given.folds)
+    study = parse_study(study_text(text, epsilon, given.delta))
+    while (content := results_of(folder / "run", study)) is None:
         made = sites_of(given, cohort, place)
         shutil.rmtree(folder / "sites", ignore_errors=True)
         # Images and radiomics are shared; secret and budget are each draw's own.
@@ -112,13 +116,8 @@ def run_one(
             made, folder / "sites", symlinks=True,
             ignore=shutil.ignore_patterns(BUDGET_FILE, SECRET_FILE, "runs"),
         )  # fmt: skip
-        text = PHANTOMS.format(folds=given.folds)
-        if cohort.startswith("M&Ms"):
-            text = mnms_study.STUDY.format(seed=1, folds=given.folds)
-        study = parse_study(study_text(text, epsilon, given.delta))
         run_near(study, {one.name: folder / "sites" / one.name for one in study.sites},
                  folder / "run")  # fmt: skip
-    content: dict[str, Any] = json.loads(results.read_text())
     return content
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import mnms_study
+from finished import results_of
 from table import Row, show
 
 from client.cohort.importers import import_table
@@ -70,9 +71,9 @@ def rows(out: Path, seeds: Mapping[str, Sequence[int]] = SEEDS) -> list[Row]:
 
     def run_of(name: str, seed: int) -> Path:
         run = out / f"{name.replace(' ', '-')}-{seed}"
-        if not (run / "results.json").exists():
-            text = PROTOCOL.format(seed=seed, choice=CHOICES[name]) + roster
-            run_study(parse_study(text), sites, run)
+        study = parse_study(PROTOCOL.format(seed=seed, choice=CHOICES[name]) + roster)
+        if results_of(run, study) is None:
+            run_study(study, sites, run)
             print(run.name, {model: round(one, 4) for model, one in aucs(run).items()}, flush=True)
         return run
 
