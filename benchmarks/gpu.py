@@ -68,21 +68,20 @@ def measure(
     device: torch.device,
     width: float,
     precision: Precision,
-    slices: tuple[int, int] = (SLICES, SLICES_OF_CPU),
-    repeats: int = REPEATS,
+    slices: int,
 ) -> list[Row]:
     """Give two rows: the pace on `device` against the CPU's, and the batches' part of an epoch.
 
-    `slices` are those of an epoch on `device` and on the CPU. The first epoch is not counted.
+    `slices` are those of an epoch on `device`. The first epoch is not counted.
     """
-    here, there = slices
+    here, there = slices, min(slices, SLICES_OF_CPU)
     sides = {
         "device": (str(device), width, precision, here),
         "cpu": ("cpu", width, precision, there),
     }
     fast, slow, shares = [], [], []
     with apart(serve, sides) as lines:
-        for repeat in range(repeats + 1):
+        for repeat in range(REPEATS + 1):
             told = {}
             for side, line in lines.items():
                 line.send(repeat)
@@ -115,17 +114,18 @@ def measure(
     ]
 
 
-def rows() -> Sequence[Row]:
-    """Measure where there is a GPU; else one row that says that nothing was measured."""
-    device = own_device()
-    if device.type == "cpu":
+def rows(
+    device: torch.device | None = None, widths: Sequence[float] = WIDTHS, slices: int = SLICES
+) -> list[Row]:
+    """Measure on the GPU, or on the device that is named; without either, one row says so."""
+    if device is None and own_device().type == "cpu":
         none = "no GPU on this machine: the code is there, and has never run on one"
         return [Row("training on a GPU", "the CPU loop", "times as fast", 1.0, (), none)]
     return [
         row
-        for width in WIDTHS
+        for width in widths
         for precision in PRECISIONS
-        for row in measure(device, width, precision)
+        for row in measure(device or own_device(), width, precision, slices)
     ]
 
 
@@ -135,13 +135,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=SLICES)
     parser.add_argument("--widths", type=float, nargs="+", default=WIDTHS)
     asked = parser.parse_args()
-    if asked.device is None:
-        show(rows())
-        return
-    slices = asked.slices, min(asked.slices, SLICES_OF_CPU)
-    for width in asked.widths:
-        for precision in PRECISIONS:
-            show(measure(asked.device, width, precision, slices))
+    show(rows(asked.device, asked.widths, asked.slices))
 
 
 if __name__ == "__main__":
